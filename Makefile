@@ -1,0 +1,55 @@
+# make demo   an agent scales a real web app on this machine: real Terraform, processes, Prometheus
+# make test   the offline test suite
+# make lint   style, types, import contracts, Terraform's format
+# make full   the tests that take long
+# make wheel  builds the wheel and tests it from outside the checkout
+# make clean  removes what these made
+#
+# PYTHON=python3.12 chooses another Python, INFRA_GYM_BINARY=tofu another Terraform.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo test lint full wheel clean terraform prometheus
+
+demo: $(VENV)/installed terraform prometheus
+	$(BIN)/infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20
+
+# What depends on the clock (real processes) runs alone, after what doesn't.
+test: $(VENV)/installed-dev terraform prometheus
+	$(PYTEST) -m "not slow" --numprocesses=2 --dist=loadgroup tests/unit tests/contract
+	scripts/second-look.sh $(PYTEST) -m "not slow" tests/local tests/examples
+
+full: $(VENV)/installed-dev terraform prometheus
+	scripts/second-look.sh $(PYTEST) -m slow tests
+
+lint: $(VENV)/installed-dev terraform
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$${INFRA_GYM_BINARY:-$$(command -v terraform || command -v tofu)} fmt -check -recursive layers
+	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: skipped"; fi
+
+wheel: $(VENV)/installed-dev terraform prometheus
+	rm -rf dist
+	$(BIN)/python -m build --wheel --outdir dist
+	$(BIN)/python tests/wheel/check.py dist/*.whl
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+terraform prometheus:
+	@scripts/need.sh $@
+
+$(BIN)/python:
+	@python=$$(PYTHON="$(PYTHON)" scripts/need.sh python) && "$$python" -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/installed
