@@ -1,0 +1,1 @@
+"""Simulators: pure transitions, without clock, files, environment variables or logging."""
