@@ -1,0 +1,1 @@
+"""Terraform and OpenTofu: running them, reading what they say, and where their state lies."""

@@ -1,0 +1,452 @@
+"""Run Terraform or OpenTofu on a layer's run directory.
+
+One command is one process. What changes something streams its events to ``events.jsonl`` in the
+folder, from which outputs, changes and diagnostics are read, so that an apply costs no second
+process; what only reads is captured in memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+from python_terraform import IsFlagged
+from python_terraform import Terraform as CommandLine
+
+from infra_gym.errors import (
+    MissingProgramError,
+    TerraformError,
+    TerraformInterruptedError,
+    TerraformTimeoutError,
+)
+from infra_gym.terraform.documents import Applied, Diagnostic, Event, Output, Plan, StateLock
+from infra_gym.terraform.events import EventFile
+from infra_gym.terraform.process import Process
+from infra_gym.terraform.secrets import Masker
+
+MINIMUM_VERSION = (1, 10)
+"""The first with S3 locks by conditional writes and with ephemeral variables."""
+
+EVENTS_FILE = "events.jsonl"
+PLAN_FILE = "plan.tfplan"
+
+# Of the user's shell, these would change what is run, or on which state.
+_NOT_INHERITED = ("TF_CLI_ARGS", "TF_DATA_DIR", "TF_WORKSPACE")
+
+_INSTALL = (
+    "install Terraform 1.10 or later (https://developer.hashicorp.com/terraform/install) or "
+    "OpenTofu (https://opentofu.org/docs/intro/install), or name the program in INFRA_GYM_BINARY; "
+    "INFRA_GYM_TARGET=sim needs neither"
+)
+_MAKE_ROOM = (
+    "make room, or choose another folder with INFRA_GYM_DATA_FOLDER; then repeat the command"
+)
+_AFTER_STOP = (
+    "repeat the command: it goes on from where this one stopped, "
+    "and says what to type if a lock stayed behind"
+)
+
+OnEvent = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds after which a command is stopped."""
+
+    init_s: float = 600
+    """``init``: providers may have to be downloaded."""
+    plan_s: float = 600
+    apply_s: float = 3600
+    """``apply`` and ``destroy``: a managed cluster takes a quarter of an hour."""
+    query_s: float = 60
+    """Everything that only reads."""
+    grace_s: float = 60
+    """From the gentle SIGINT to SIGKILL."""
+
+
+class Terraform:
+    """The ``terraform`` or ``tofu`` program.
+
+    Thread-safe: commands may run at once in different folders. Nothing is started before the first
+    command, which also checks the version, once.
+
+    Args:
+        binary: A name or a path; default: ``terraform``, else ``tofu``.
+        deadlines: When commands are stopped.
+        environ: The environment of its processes; default: this process's.
+
+    Raises:
+        MissingProgramError: No such program (from the constructor), or one that is too old or does
+            not run (from the first command).
+    """
+
+    def __init__(
+        self,
+        binary: str | None = None,
+        *,
+        deadlines: Deadlines | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        given = os.environ if environ is None else environ
+        self.deadlines = deadlines or Deadlines()
+        self._environ = {k: v for k, v in given.items() if not k.startswith(_NOT_INHERITED)}
+        self._environ |= {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"}
+        # A file that is not there means no configuration; named so, it is not warned of each time.
+        if not Path(self._environ.get("TF_CLI_CONFIG_FILE", os.devnull)).exists():
+            self._environ["TF_CLI_CONFIG_FILE"] = os.devnull
+        self.path = _find(binary, self._environ.get("PATH"))
+        # The builder reads a state file from its working folder: it gets one that has none.
+        self._command_line = CommandLine(working_dir=os.devnull, terraform_bin_path=str(self.path))
+        self._running: set[Process] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> Literal["terraform", "tofu"]:
+        """What the program says it is, whatever its file is called."""
+        return self._program[0]
+
+    @property
+    def version(self) -> str:
+        """Such as ``1.11.4``."""
+        return self._program[1]
+
+    def init(self, folder: Path, *, on_event: OnEvent | None = None) -> None:
+        """Connect the folder to its backend and install its providers.
+
+        Raises:
+            TerraformError: It failed, was interrupted or passed its deadline.
+        """
+        argv = self._argv("init", input=False, reconfigure=IsFlagged, json=IsFlagged)
+        self._stream("init", argv, folder, self.deadlines.init_s, on_event=on_event)
+
+    def plan(
+        self,
+        folder: Path,
+        *,
+        refresh: bool = True,
+        destroy: bool = False,
+        secrets: Mapping[str, str] | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Plan:
+        """What an apply (or a destroy) would do; takes no lock and leaves nothing behind.
+
+        Raises:
+            TerraformError: It failed, was interrupted or passed its deadline.
+        """
+        argv = self._argv(
+            "plan",
+            out=PLAN_FILE,
+            input=False,
+            lock=False,
+            refresh=refresh,
+            destroy=IsFlagged if destroy else None,
+            json=IsFlagged,
+        )
+        try:
+            self._stream("plan", argv, folder, self.deadlines.plan_s, secrets, on_event)
+            shown = self._query("show", self._argv("show", PLAN_FILE, json=IsFlagged), folder)
+        finally:
+            (folder / PLAN_FILE).unlink(missing_ok=True)
+        return Plan.parse(_document(shown))
+
+    def apply(
+        self,
+        folder: Path,
+        *,
+        refresh: bool = True,
+        replace: Sequence[str] = (),
+        secrets: Mapping[str, str] | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Applied:
+        """Make the layer what its files and inputs say. One process.
+
+        Args:
+            folder: A run directory after :meth:`init`.
+            refresh: Compare the state with the world first.
+            replace: Addresses of resources to make anew.
+            secrets: Values of variables that must touch no file and no argument list.
+            on_event: Called in this thread with every event as it comes. When it raises, Terraform
+                is stopped gently, and the exception goes on.
+
+        Raises:
+            TerraformError: It failed, was interrupted or passed its deadline.
+        """
+        argv = self._argv(
+            "apply", input=False, auto_approve=IsFlagged, refresh=refresh, replace=list(replace),
+            json=IsFlagged,
+        )  # fmt: skip
+        return self._change("apply", argv, folder, secrets, on_event)
+
+    def destroy(
+        self,
+        folder: Path,
+        *,
+        refresh: bool = True,
+        secrets: Mapping[str, str] | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Applied:
+        """Destroy all that the layer's state holds; arguments and errors as :meth:`apply`'s."""
+        argv = self._argv(
+            "destroy", input=False, auto_approve=IsFlagged, refresh=refresh, json=IsFlagged
+        )
+        return self._change("destroy", argv, folder, secrets, on_event)
+
+    def outputs(self, folder: Path) -> dict[str, Output]:
+        """The outputs in the state, the values of sensitive ones included."""
+        shown = self._query("output", self._argv("output", json=IsFlagged), folder)
+        return {name: Output.parse(output) for name, output in _document(shown).items()}
+
+    def validate(self, folder: Path) -> list[Diagnostic]:
+        """What is wrong with the folder's files; empty when they are valid."""
+        argv = self._argv("validate", json=IsFlagged)
+        shown = self._query("validate", argv, folder, accept=(0, 1))
+        return [Diagnostic.parse(document) for document in _document(shown)["diagnostics"]]
+
+    def format_check(self, folder: Path) -> list[str]:
+        """Files, relative to the folder, that ``fmt`` would rewrite."""
+        argv = self._argv("fmt", check=IsFlagged, recursive=IsFlagged, list=True)
+        return self._query("fmt", argv, folder, accept=(0, 3)).split()
+
+    def graph(self, folder: Path) -> str:
+        """The resources' dependencies in the DOT language."""
+        return self._query("graph", self._argv("graph"), folder)
+
+    def state_addresses(self, folder: Path) -> list[str]:
+        """Addresses of all resources in the state; none when there is no state."""
+        try:
+            return self._query("state list", self._argv("state list"), folder).splitlines()
+        except TerraformError as error:
+            if "No state file was found" in error.message:
+                return []
+            raise
+
+    def force_unlock(self, folder: Path, lock_id: str) -> None:
+        """Break a lock whose holder is gone."""
+        argv = self._argv("force-unlock", lock_id, force=IsFlagged)
+        self._query("force-unlock", argv, folder)
+
+    def interrupt(self) -> None:
+        """Stop every running command gently; called again, kill them. From any thread, at once."""
+        with self._lock:
+            running = list(self._running)
+        for process in running:
+            process.interrupt()
+
+    @functools.cached_property
+    def _program(self) -> tuple[Literal["terraform", "tofu"], str]:
+        process = self._start([str(self.path), "version"], Path.home(), self._environ)
+        with self._registered(process):
+            told, complaints = process.communicate(self.deadlines.query_s)
+        found = re.search(rb"^(Terraform|OpenTofu) v(\d+)\.(\d+)\S*", told, re.MULTILINE)
+        if found is None:
+            why = (complaints or told).decode(errors="replace").strip()
+            raise MissingProgramError(
+                f"{self.path} does not say which version it is: {why}", next_command=_INSTALL
+            )
+        name: Literal["terraform", "tofu"] = "tofu" if found[1] == b"OpenTofu" else "terraform"
+        version = found[0].split(b" v")[1].decode()
+        if (int(found[2]), int(found[3])) < MINIMUM_VERSION:
+            raise MissingProgramError(
+                f"{self.path} is {found[1].decode()} {version}; 1.10 or later is needed.",
+                next_command=_INSTALL,
+            )
+        return name, version
+
+    def _argv(self, command: str, *arguments: str, **options: Any) -> list[str]:
+        """The command line; options with underscores for dashes, ``None`` left out."""
+        return cast(
+            "list[str]", self._command_line.generate_cmd_string(command, *arguments, **options)
+        )
+
+    def _change(
+        self,
+        command: str,
+        argv: Sequence[str],
+        folder: Path,
+        secrets: Mapping[str, str] | None,
+        on_event: OnEvent | None,
+    ) -> Applied:
+        started = time.monotonic()
+        events = self._stream(command, argv, folder, self.deadlines.apply_s, secrets, on_event)
+        seconds = time.monotonic() - started
+        if not any(event.is_summary_of(command) for event in events):
+            raise TerraformError(
+                f"terraform {command} in {folder} ended well, but what it said did not reach "
+                f"{EVENTS_FILE}: {_free_space(folder)}.",
+                next_command=_MAKE_ROOM,
+            )
+        return Applied.of(events, seconds)
+
+    def _stream(
+        self,
+        command: str,
+        argv: Sequence[str],
+        folder: Path,
+        deadline_s: float,
+        secrets: Mapping[str, str] | None = None,
+        on_event: OnEvent | None = None,
+    ) -> list[Event]:
+        """Run a command whose output is events; return all of them."""
+        _ = self.version
+        secrets = secrets or {}
+        environ = self._environ | {f"TF_VAR_{name}": value for name, value in secrets.items()}
+        masker = Masker(environ, secrets)
+        with _writing(folder):
+            file = EventFile(folder / EVENTS_FILE, masker=masker, on_event=on_event)
+        try:
+            process = self._start(argv, folder, environ, file.writer)
+            with self._registered(process):
+                process.follow(file.read, deadline_s)
+        finally:
+            with _writing(folder):
+                file.close()
+        diagnostics = [event.diagnostic for event in file.events if event.diagnostic]
+        spoken = [event.message for event in file.events if event.type == "text"]
+        self._check(process, command, folder, masker, diagnostics, "\n".join(spoken))
+        return file.events
+
+    def _query(
+        self,
+        command: str,
+        argv: Sequence[str],
+        folder: Path,
+        *,
+        accept: Sequence[int] = (0,),
+    ) -> str:
+        """Run a command that only reads; return its output."""
+        _ = self.version
+        process = self._start(argv, folder, self._environ)
+        with self._registered(process):
+            told, complaints = process.communicate(self.deadlines.query_s)
+        if process.returncode not in accept:
+            text = complaints.decode(errors="replace")
+            self._check(process, command, folder, Masker(self._environ, {}), [], text)
+        return told.decode(errors="replace")
+
+    def _start(
+        self,
+        argv: Sequence[str],
+        folder: Path,
+        environ: Mapping[str, str],
+        file: IO[bytes] | None = None,
+    ) -> Process:
+        try:
+            return Process(
+                argv,
+                folder=folder,
+                environ=environ,
+                stdout=file or subprocess.PIPE,
+                stderr=file or subprocess.PIPE,
+                grace_s=self.deadlines.grace_s,
+            )
+        except OSError as error:
+            if not folder.is_dir():
+                raise TerraformError(f"There is no folder {folder} to run terraform in.") from error
+            raise MissingProgramError(
+                f"{self.path} cannot be run: {error.strerror}.", next_command=_INSTALL
+            ) from error
+
+    @contextmanager
+    def _registered(self, process: Process) -> Iterator[None]:
+        with self._lock:
+            self._running.add(process)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(process)
+
+    def _check(
+        self,
+        process: Process,
+        command: str,
+        folder: Path,
+        masker: Masker,
+        diagnostics: Sequence[Diagnostic],
+        spoken: str,
+    ) -> None:
+        """Raise what the end of the process means."""
+        if process.returncode == 0:
+            return
+        texts = [d.text() for d in diagnostics if d.severity == "error"] or [_plain(spoken)]
+        texts = [masker.text(text) for text in texts if text]
+        what = f"{self.name} {command} in {folder}"
+        if process.timed_out:
+            seconds = f"{process.seconds:.0f}"
+            raise TerraformTimeoutError(
+                f"{what} passed its deadline and was stopped after {seconds} s.{_and(texts)}",
+                diagnostics=texts,
+                next_command=_AFTER_STOP,
+            )
+        if process.interrupted:
+            raise TerraformInterruptedError(
+                f"{what} was interrupted.", diagnostics=texts, next_command=_AFTER_STOP
+            )
+        lock = next(filter(None, map(StateLock.find, texts)), None)
+        if lock:
+            raise TerraformError(
+                f"{what} found the state locked by {lock.who} since {lock.since} "
+                f"({lock.operation}, lock {lock.id}).",
+                diagnostics=texts,
+                next_command="wait until it is done; if that run is dead: "
+                f"cd {shlex.quote(str(folder))} && {self.name} force-unlock {lock.id}",
+            )
+        raise TerraformError(f"{what} failed.{_and(texts)}", diagnostics=texts)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TerraformError(
+            f"{folder / EVENTS_FILE} cannot be written: {error.strerror} ({_free_space(folder)}).",
+            next_command=_MAKE_ROOM,
+        ) from error
+
+
+def _find(binary: str | None, search_path: str | None) -> Path:
+    for name in [binary] if binary else ["terraform", "tofu"]:
+        found = shutil.which(name, path=search_path)
+        if found:
+            return Path(found).absolute()
+    missing = f"The program {binary}" if binary else "Neither terraform nor tofu"
+    raise MissingProgramError(
+        f"{missing} was {'not ' if binary else ''}found.", next_command=_INSTALL
+    )
+
+
+def _free_space(folder: Path) -> str:
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return f"the folder is unusable: {error.strerror}"
+    return f"{free / 2**20:.1f} MiB free on its disk"
+
+
+def _plain(text: str) -> str:
+    """Without the colours and the frame of Terraform's messages for people."""
+    lines = (re.sub(r"\x1b\[[0-9;]*m", "", line).strip("╷│╵ ") for line in text.splitlines())
+    return "\n".join(line for line in lines if line)
+
+
+def _document(text: str) -> Any:
+    """The JSON in an output; OpenTofu puts warnings of its configuration before it."""
+    start = re.search(r"^\{", text, re.MULTILINE)
+    return json.loads(text[start.start() :] if start else text)
+
+
+def _and(texts: Sequence[str]) -> str:
+    return f" {texts[0]}" if texts else ""
