@@ -1,0 +1,28 @@
+"""What running replicas costs by a price table, where nothing is billed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra_gym.definitions.models import Prices
+
+SECONDS_PER_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Meter:
+    """Costs by a definition's price table."""
+
+    prices: Prices
+
+    def cost_usd(self, replicas: float, seconds: float) -> float:
+        """US dollars for a number of replicas over a time.
+
+        Args:
+            replicas: How many are paid for: those that exist, ready or not. At least 0; a mean
+                over the time may be a fraction.
+            seconds: How long, in modelled seconds. At least 0.
+        """
+        if replicas < 0 or seconds < 0:
+            raise ValueError(f"replicas and seconds must not be negative: {replicas}, {seconds}")
+        return replicas * self.prices.replica_usd_per_hour * seconds / SECONDS_PER_HOUR

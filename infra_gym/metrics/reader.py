@@ -1,0 +1,339 @@
+"""The metrics of a step, read from Prometheus as the environment's definition says.
+
+One reading asks every distinct selector and expression once, all at the same time, and turns the
+answers into numbers: counters and histograms into what grew since the last reading, gauges into
+their value at the step's end. Where there is nothing to measure, the metric's own ``empty`` is the
+value and its name is listed; a metric without one is an error. Formulas are the task's.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from infra_gym.definitions.models import CounterMetric, GaugeMetric, HistogramMetric, Metric
+from infra_gym.errors import DefinitionError, MetricsError, NotReadyError, StaleMetricsError
+from infra_gym.metrics.histograms import quantile
+from infra_gym.metrics.prometheus import Prometheus, Series, range_of
+from infra_gym.metrics.readings import Counters, Growth
+
+POLL_S = 0.05
+# A sample may become visible after its own time: a scrape is stored when its last byte has come.
+LOOKBACK_S = 10.0
+# A series without a sample for so many scrapes has vanished; one scrape may be lost.
+SCRAPES_TO_VANISH = 3
+
+_BARE_SELECTOR = re.compile(r"^\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{.*\})?\s*$", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One reading."""
+
+    values: dict[str, float]
+    """Every metric with one value."""
+    by_label: dict[str, dict[str, float]]
+    """Every metric with ``by``: a number for each value of the label that has one."""
+    empty: frozenset[str]
+    """The metrics that had nothing to measure: their values are what ``empty`` declares."""
+    vanished: tuple[str, ...]
+    """The targets (``job/instance``) of series that were there before and are no more."""
+    sample_age_s: float
+    """The greatest age, at the reading's time, of the last samples of the series still there."""
+
+
+class MetricsReader:
+    """Reads a definition's metrics, step after step.
+
+    Args:
+        prometheus: Where to read.
+        metrics: By name; formulas among them are left to the task.
+        scrape_interval_s: How often Prometheus scrapes the targets, in seconds.
+        bounds: The upper bound of each histogram's observation, for those with ``starved: high``.
+    """
+
+    def __init__(
+        self,
+        prometheus: Prometheus,
+        metrics: Mapping[str, Metric],
+        *,
+        scrape_interval_s: float,
+        bounds: Mapping[str, float],
+    ) -> None:
+        self._prometheus = prometheus
+        self._scrape_interval_s = scrape_interval_s
+        self._bounds = dict(bounds)
+        self._counters = {n: m for n, m in metrics.items() if isinstance(m, CounterMetric)}
+        self._histograms = {n: m for n, m in metrics.items() if isinstance(m, HistogramMetric)}
+        self._gauges = {n: m for n, m in metrics.items() if isinstance(m, GaugeMetric)}
+        for name, histogram in self._histograms.items():
+            if histogram.starved is not None and name not in self._bounds:
+                raise DefinitionError(
+                    f"metrics.{name}: `starved: high` needs an observation of {name}, "
+                    "whose upper bound it takes"
+                )
+        self._selectors = {selector: Counters() for selector in self._all_selectors()}
+        self._last: float | None = None
+
+    def baseline(self, at: float) -> None:
+        """Begin here: the next reading tells what grew since ``at`` (Prometheus's clock)."""
+        # As far back as Prometheus itself looks, so that a target which is only out of reach now
+        # does not come back as if all that it ever counted were new.
+        ranges = [range_of(selector, 300.0) for selector in self._selectors]
+        for counters, series in zip(
+            self._selectors.values(), self._prometheus.all_of(ranges, at), strict=True
+        ):
+            counters.baseline(series)
+        self._last = at
+
+    def read(self, at: float) -> Measured:
+        """What grew since the last reading, and the gauges at ``at`` (Prometheus's clock).
+
+        Raises:
+            NotReadyError: There was no baseline.
+            StaleMetricsError: A metric without ``empty`` has no new sample.
+            MetricsError: A metric is nothing that can be measured: NaN, infinite, or many values
+                where one is needed.
+            PrometheusUnavailableError: Prometheus is down, slow, cut off or answers nonsense.
+        """
+        if self._last is None:
+            raise NotReadyError("Metrics were read before a baseline was taken: reset first.")
+        step_s = at - self._last
+        if step_s <= 0:
+            raise ValueError(f"readings must go forward, not from {self._last} to {at}")
+        expressions = list(dict.fromkeys(gauge.gauge for gauge in self._gauges.values()))
+        ranges = [range_of(selector, step_s + LOOKBACK_S) for selector in self._selectors]
+        answers = self._prometheus.all_of([*ranges, *expressions], at)
+        ranged = dict(zip(self._selectors, answers[: len(ranges)], strict=True))
+        instants = dict(zip(expressions, answers[len(ranges) :], strict=True))
+        reading = _Reading()
+        growths = {
+            selector: counters.advance(ranged[selector], step_s=step_s)
+            for selector, counters in self._selectors.items()
+        }
+        for name, counter in self._counters.items():
+            reading.counter(name, counter, growths[counter.counter])
+        for name, histogram in self._histograms.items():
+            reading.histogram(
+                name,
+                histogram,
+                growths[_bucket_selector(name, histogram)],
+                growths[_count_selector(name, histogram)],
+                self._bounds.get(name),
+            )
+        for name, gauge in self._gauges.items():
+            reading.gauge(name, gauge, instants[gauge.gauge])
+        self._last = at
+        alive_since = at - SCRAPES_TO_VANISH * self._scrape_interval_s
+        return Measured(
+            values=reading.values,
+            by_label=reading.by_label,
+            empty=frozenset(reading.empty),
+            vanished=self._vanished(ranged, alive_since),
+            sample_age_s=max(
+                (
+                    at - one.time
+                    for series in ranged.values()
+                    for one in series
+                    if one.time > alive_since
+                ),
+                default=0.0,
+            ),
+        )
+
+    def await_fresh(
+        self,
+        at: float,
+        jobs: Sequence[str],
+        *,
+        deadline_s: float,
+        required: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> float:
+        """Wait until, at ``at``, every target that is up has a sample of the last scrape interval.
+
+        Args:
+            at: The time that will be read at (Prometheus's clock), not in the future.
+            jobs: Whose targets. One whose last scrape failed (``up`` 0) is not waited for.
+            deadline_s: Seconds to wait at most.
+            required: The jobs of which at least one target must be up, such as the load's sender.
+            clock: Gives seconds, for the deadline.
+            sleep: Waits a number of seconds.
+
+        Returns:
+            Seconds waited.
+
+        Raises:
+            StaleMetricsError: The deadline passed; names the stale targets and the absent jobs.
+            PrometheusUnavailableError: As for any query.
+        """
+        either = "|".join(re.escape(job) for job in [*jobs, *required]).replace("\\", "\\\\")
+        selector = f'up{{job=~"{either}"}}'
+        started = clock()
+        while True:
+            targets = self._prometheus.last_samples(selector, at, LOOKBACK_S)
+            late = self._not_fresh(targets, at, required)
+            if not late:
+                return clock() - started
+            if clock() - started >= deadline_s:
+                raise StaleMetricsError(
+                    f"No fresh samples within {deadline_s:g} s: {'; '.join(late)}.",
+                    next_command=f"look at {self._prometheus.url}/targets",
+                )
+            sleep(POLL_S)
+
+    def _not_fresh(
+        self, targets: Sequence[Series], at: float, required: Iterable[str]
+    ) -> list[str]:
+        up = [target for target in targets if target.value == 1]
+        absent = set(required) - {target.labels.get("job", "") for target in up}
+        return [f"no target of job {job} is up" for job in sorted(absent)] + [
+            f"{_target_name(target.labels)} was last scraped {at - target.time:.1f} s before"
+            for target in up
+            if target.time < at - self._scrape_interval_s
+        ]
+
+    def _vanished(
+        self, ranged: Mapping[str, Sequence[Series]], alive_since: float
+    ) -> tuple[str, ...]:
+        names = {
+            _target_name(labels)
+            for selector, counters in self._selectors.items()
+            for labels in counters.vanished(ranged[selector], alive_since)
+        }
+        return tuple(sorted(names))
+
+    def _all_selectors(self) -> Iterable[str]:
+        for name, counter in self._counters.items():
+            _parts(name, counter.counter)
+            yield counter.counter
+        for name, histogram in self._histograms.items():
+            yield _bucket_selector(name, histogram)
+            yield _count_selector(name, histogram)
+
+
+class _Reading:
+    """The numbers of one reading while they are gathered."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+        self.by_label: dict[str, dict[str, float]] = {}
+        self.empty: set[str] = set()
+
+    def counter(self, name: str, metric: CounterMetric, growths: Sequence[Growth]) -> None:
+        if metric.by is not None:
+            found: dict[str, float] = {}
+            for growth in growths:
+                value = growth.own_rate if metric.rate else growth.difference
+                if value is not None:
+                    label = _label(name, metric.by, growth.labels)
+                    found[label] = found.get(label, 0.0) + value
+            self._keep_by_label(name, found)
+        elif growths:
+            self.values[name] = math.fsum(
+                growth.rate if metric.rate else growth.difference for growth in growths
+            )
+        else:
+            self._nothing(name, metric, "no series has a new sample since the last reading")
+
+    def histogram(
+        self,
+        name: str,
+        metric: HistogramMetric,
+        buckets: Sequence[Growth],
+        counts: Sequence[Growth],
+        bound: float | None,
+    ) -> None:
+        sums: dict[float, float] = {}
+        for growth in buckets:
+            le = float(_label(name, "le", growth.labels))
+            sums[le] = sums.get(le, 0.0) + growth.difference
+        value = quantile(metric.quantile, sums)
+        if not math.isnan(value):
+            self.values[name] = value
+        elif sums.get(math.inf, 0.0) > 0:
+            raise MetricsError(f"metrics.{name}: {metric.histogram} has no finite buckets.")
+        elif metric.starved == "high" and bound is not None and any(g.difference for g in counts):
+            self.values[name] = bound
+        else:
+            self._nothing(name, metric, "nothing was counted since the last reading")
+
+    def gauge(self, name: str, metric: GaugeMetric, series: Sequence[Series]) -> None:
+        if metric.by is not None:
+            found: dict[str, float] = {}
+            for one in series:
+                label = _label(name, metric.by, one.labels)
+                if label in found:
+                    raise MetricsError(
+                        f"metrics.{name}: {metric.gauge} has several series with "
+                        f"{metric.by}={label!r}.",
+                        next_command=f"aggregate it, such as sum by ({metric.by}) (...)",
+                    )
+                if not math.isnan(one.value):
+                    found[label] = _finite(name, metric.gauge, one.value)
+            self._keep_by_label(name, found)
+        elif len(series) > 1:
+            raise MetricsError(
+                f"metrics.{name}: {metric.gauge} has {len(series)} series, not one.",
+                next_command="aggregate it, such as sum(...), or say by which label it is split",
+            )
+        elif not series or math.isnan(series[0].value):
+            self._nothing(name, metric, "it is NaN" if series else "Prometheus has no such series")
+        else:
+            self.values[name] = _finite(name, metric.gauge, series[0].value)
+
+    def _keep_by_label(self, name: str, found: dict[str, float]) -> None:
+        self.by_label[name] = found
+        if not found:
+            self.empty.add(name)
+
+    def _nothing(self, name: str, metric: Metric, why: str) -> None:
+        if metric.empty is None:
+            raise StaleMetricsError(
+                f"metrics.{name} has nothing to measure: {why}.",
+                next_command="check that its program runs and is scraped (`up`), "
+                f"or declare `empty` for {name} in the definition",
+            )
+        self.values[name] = metric.empty
+        self.empty.add(name)
+
+
+def _parts(name: str, selector: str) -> tuple[str, str]:
+    """Metric name and matchers (with braces, or nothing) of a bare selector."""
+    match = _BARE_SELECTOR.match(selector)
+    if match is None:
+        raise DefinitionError(
+            f"metrics.{name}: {selector!r} is not a bare selector, such as "
+            'requests_total{code="200"}; an expression goes under `gauge`'
+        )
+    return match[1], match[2] or ""
+
+
+def _bucket_selector(name: str, metric: HistogramMetric) -> str:
+    return "{}_bucket{}".format(*_parts(name, metric.histogram))
+
+
+def _count_selector(name: str, metric: HistogramMetric) -> str:
+    return f"{_parts(name, metric.histogram)[0]}_count"
+
+
+def _label(name: str, label: str, labels: Mapping[str, str]) -> str:
+    if label not in labels:
+        raise MetricsError(f"metrics.{name}: a series has no label {label!r}: {dict(labels)}.")
+    return labels[label]
+
+
+def _finite(name: str, query: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise MetricsError(f"metrics.{name}: {query} is {value}.")
+    return value
+
+
+def _target_name(labels: Mapping[str, str]) -> str:
+    if "job" in labels and "instance" in labels:
+        return f"{labels['job']}/{labels['instance']}"
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))

@@ -1,0 +1,116 @@
+"""Counters' growth from one reading to the next.
+
+Every series has a base: its last sample known. A reading adds up the rises from the base over each
+later sample, where a fall means that the counter began again at 0, and moves the base. So the
+growths of all steps sum to the run's, however the samples fall into steps. Bases are kept for
+series that vanish, because a target that was only out of reach comes back with its old count.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from infra_gym.errors import MetricsError
+from infra_gym.metrics.prometheus import Series
+
+Key = frozenset[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What one series did during a step."""
+
+    labels: Mapping[str, str]
+    difference: float
+    """How much it grew, at least 0."""
+    rate: float
+    """Its part in the step's average, per second."""
+    own_rate: float | None
+    """Its rate between its own samples; ``None`` where it has only one."""
+
+
+class Counters:
+    """The series of one selector."""
+
+    def __init__(self) -> None:
+        self._bases: dict[Key, tuple[float, float]] = {}
+        self._present: set[Key] = set()
+
+    def baseline(self, series: Iterable[Series]) -> None:
+        """Begin here: what was counted so far belongs to nobody."""
+        self._present = set()
+        for one in series:
+            _check(one)
+            self._bases[_key(one)] = (one.time, one.value)
+            self._present.add(_key(one))
+
+    def advance(self, series: Sequence[Series], *, step_s: float) -> list[Growth]:
+        """The growth of every series that has a sample later than its base.
+
+        Args:
+            series: All samples since the last reading; earlier ones may be among them.
+            step_s: Seconds since the last reading, by which the growth of a series that was born in
+                this step is divided.
+        """
+        growths = []
+        for one in series:
+            _check(one)
+            growth = self._grow(one, step_s)
+            if growth is not None:
+                growths.append(growth)
+        return growths
+
+    def vanished(self, series: Iterable[Series], since: float) -> list[dict[str, str]]:
+        """The labels of series that were there before and have no sample after ``since``."""
+        alive = {_key(one) for one in series if one.time > since}
+        gone = [dict(sorted(key)) for key in self._present - alive]
+        self._present = alive
+        return gone
+
+    def _grow(self, one: Series, step_s: float) -> Growth | None:
+        key = _key(one)
+        base = self._bases.get(key)
+        if base is not None and one.time <= base[0]:
+            return None
+        later = [
+            (moment, value)
+            for moment, value in zip(one.times, one.values, strict=True)
+            if base is None or moment > base[0]
+        ]
+        start = later[0] if base is None else base
+        born_with = start[1] if base is None else 0.0
+        rise = _rise([start[1], *(value for _, value in later)])
+        seconds = one.time - start[0]
+        own_rate = rise / seconds if seconds > 0 else None
+        self._bases[key] = (one.time, one.value)
+        in_step = base is not None and own_rate is not None
+        return Growth(
+            labels=one.labels,
+            difference=born_with + rise,
+            rate=own_rate if in_step and own_rate is not None else (born_with + rise) / step_s,
+            own_rate=own_rate,
+        )
+
+
+def _rise(values: Sequence[float]) -> float:
+    """The sum of rises; a fall means that the counter began again at 0."""
+    total = 0.0
+    for before, after in itertools.pairwise(values):
+        total += after - before if after >= before else after
+    return total
+
+
+def _key(series: Series) -> Key:
+    return frozenset(series.labels.items())
+
+
+def _check(series: Series) -> None:
+    for value in series.values:
+        if not math.isfinite(value) or value < 0:
+            raise MetricsError(
+                f"The counter {dict(series.labels)} has the value {value}, which no counter has.",
+                next_command="check the program that exports it, or read it as a gauge",
+            )

@@ -1,0 +1,80 @@
+"""The lines of a run log, version 1.
+
+One JSON object a line, told apart by ``kind``: a ``header``, then for every episode a ``reset`` and
+its ``step`` lines, and at the end a ``close``, which a run that was killed lacks. Every number is
+finite. A secret has no place in any line.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+VERSION = 1
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Header(_Line):
+    """What was run; the first line."""
+
+    kind: Literal["header"] = "header"
+    version: int = VERSION
+    """Of this schema; a reader refuses a newer one."""
+    id: str
+    """The environment's id."""
+    target: str
+    definition_sha256: str
+    """Of the definition's file."""
+    package_version: str
+    interval_s: float
+    """Seconds of a step on the target's clock."""
+    time_scale: float
+    """Modelled seconds in one second of the target's clock."""
+    info: dict[str, Any] = Field(default_factory=dict)
+    """Whatever else tells the run: names, agent, machine."""
+
+
+class Reset(_Line):
+    """An episode's beginning."""
+
+    kind: Literal["reset"] = "reset"
+    seed: int
+    schedule_sha256: str
+    """Of the arrival schedule that the seed made."""
+    observation: tuple[float, ...]
+    metrics: dict[str, float]
+    info: dict[str, Any] = Field(default_factory=dict)
+
+
+class Step(_Line):
+    """One step and what came of it."""
+
+    kind: Literal["step"] = "step"
+    step: int = Field(ge=1)
+    """Counted from 1 in the episode."""
+    time_s: float
+    """Modelled seconds since the reset."""
+    action: int | float | tuple[float, ...]
+    observation: tuple[float, ...]
+    reward: float
+    terms: dict[str, float]
+    """The reward's named terms in US dollars."""
+    metrics: dict[str, float]
+    terminated: bool = False
+    truncated: bool = False
+    info: dict[str, Any] = Field(default_factory=dict)
+
+
+class Close(_Line):
+    """The run's orderly end."""
+
+    kind: Literal["close"] = "close"
+    reason: str
+
+
+Line = Annotated[Header | Reset | Step | Close, Field(discriminator="kind")]
+LINE: TypeAdapter[Line] = TypeAdapter(Line)
