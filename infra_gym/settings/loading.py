@@ -41,8 +41,7 @@ def load_settings(**arguments: Any) -> Settings:
         raise SettingsError(f"{settings_file()}: {error}") from error
     except UnreadableVariableError as error:
         raise SettingsError(
-            f"A nested setting is written one key a variable, such as {PREFIX}STATE__BUCKET=my-bucket: "
-            f"{error}"
+            f"{error}. Write a nested setting one key a variable: {PREFIX}STATE__BUCKET=my-bucket."
         ) from error
 
 

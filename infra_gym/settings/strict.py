@@ -112,12 +112,15 @@ def problems_in(error: ValidationError) -> list[Problem]:
     """All that ``error`` found, in its order."""
     problems = []
     for detail in error.errors(include_url=False):
-        cause = detail.get("ctx", {}).get("error")
-        if isinstance(cause, MisplacedError):
-            problems += [Problem(detail["loc"] + path, text) for path, text in cause.problems]
-        else:
-            missing = detail["type"] == "missing"
-            problems.append(Problem(detail["loc"], _words(detail), missing))
+        context = detail.get("ctx", {})
+        path = detail["loc"]
+        if isinstance(context.get("error"), MisplacedError):
+            problems += [Problem(path + below, text) for below, text in context["error"].problems]
+            continue
+        if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            path += (context["discriminator"].strip("'"),)
+        missing = detail["type"] in ("missing", "union_tag_not_found")
+        problems.append(Problem(path, "is missing" if missing else _words(detail), missing))
     return problems
 
 
@@ -125,16 +128,10 @@ def _words(detail: ErrorDetails) -> str:
     context = detail.get("ctx", {})
     given = detail["input"]
     match detail["type"]:
-        case "missing":
-            return "is missing"
         case "literal_error":
             return _not_among(given, context["expected"])
         case "union_tag_invalid":
-            return f"{context['discriminator']}: " + _not_among(
-                context["tag"], context["expected_tags"]
-            )
-        case "union_tag_not_found":
-            return f"{context['discriminator']} is missing"
+            return _not_among(context["tag"], context["expected_tags"])
         case "model_type" | "dict_type" | "model_attributes_type":
             return f"a mapping (key: value) is needed, not {_short(given)}"
         case "tuple_type" | "list_type":

@@ -5,22 +5,27 @@ from infra_gym.workloads.profiles import (
     Constant,
     Daily,
     FlashCrowd,
+    Profile,
     Ramp,
     Random,
     Sine,
-    Workload,
 )
 from infra_gym.workloads.schedule import Schedule, arrival_schedule
+from infra_gym.workloads.trace import Trace
+from infra_gym.workloads.workload import Workload, parse_workload
 
 __all__ = [
     "Bursty",
     "Constant",
     "Daily",
     "FlashCrowd",
+    "Profile",
     "Ramp",
     "Random",
     "Schedule",
     "Sine",
+    "Trace",
     "Workload",
     "arrival_schedule",
+    "parse_workload",
 ]

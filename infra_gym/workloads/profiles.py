@@ -1,8 +1,8 @@
 """Arrival profiles: how many requests a second arrive, as a function of time.
 
-``mean_rps`` is the long-run mean in requests a second of the clock on the wall; every other field only
-shapes the curve around it. All durations are in *modelled* seconds: under a time scale of 12, a
-``period_s`` of 720 passes in one minute, at the same number of requests a second.
+``mean_rps`` is the long-run mean in requests a second of the clock on the wall; every other field
+only shapes the curve around it. All durations are in *modelled* seconds: under a time scale of 12,
+a ``period_s`` of 720 passes in one minute, at the same number of requests a second.
 """
 
 from __future__ import annotations
@@ -12,26 +12,34 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from infra_gym.settings.strict import Strict
 
 Array = npt.NDArray[np.float64]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0)]
 Seconds = Positive
 
 
-class Profile(BaseModel, ABC):
+class Profile(Strict, ABC):
     """What all profiles have."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    @abstractmethod
+    def rate(self, t_s: Array, rng: np.random.Generator) -> Array:
+        """Arrivals at each of ``t_s`` (modelled seconds from 0, ascending), requests/s, at least 0.
+
+        Where the curve itself is random, it is drawn from ``rng``.
+        """
+
+
+class ShapedProfile(Profile):
+    """A curve around a given mean."""
 
     mean_rps: Positive
     """Long-run mean of arrivals, requests/s."""
 
     def rate(self, t_s: Array, rng: np.random.Generator) -> Array:
-        """Arrivals at each of ``t_s`` (modelled seconds from 0, ascending), requests/s.
-
-        Where the curve itself is random, it is drawn from ``rng``.
-        """
+        """The mean times the curve at each of ``t_s`` (modelled seconds from 0), requests/s."""
         return self.mean_rps * self._shape(t_s, rng)
 
     @abstractmethod
@@ -39,16 +47,16 @@ class Profile(BaseModel, ABC):
         """The rate as a multiple of the mean: at least 0, and 1 on average in the long run."""
 
 
-class Constant(Profile):
+class Constant(ShapedProfile):
     """The same rate always."""
 
     profile: Literal["constant"]
 
-    def _shape(self, t_s: Array, rng: np.random.Generator) -> Array:
+    def _shape(self, t_s: Array, _rng: np.random.Generator) -> Array:
         return np.ones_like(t_s)
 
 
-class Daily(Profile):
+class Daily(ShapedProfile):
     """A day: quiet at night (where it begins), busy in late morning and early evening.
 
     Two harmonics of the period, 1 - 0.6 cos x - 0.25 cos 2x: from 0.15 to 1.43 times the mean.
@@ -59,12 +67,12 @@ class Daily(Profile):
     swing: float = Field(default=1, ge=0, le=1)
     """How far it leaves the mean: 0 not at all, 1 as described."""
 
-    def _shape(self, t_s: Array, rng: np.random.Generator) -> Array:
+    def _shape(self, t_s: Array, _rng: np.random.Generator) -> Array:
         angle = 2 * np.pi * t_s / self.period_s
         return 1 - self.swing * (0.6 * np.cos(angle) + 0.25 * np.cos(2 * angle))
 
 
-class Sine(Profile):
+class Sine(ShapedProfile):
     """A sine wave that begins at the mean, rising."""
 
     profile: Literal["sine"]
@@ -72,26 +80,26 @@ class Sine(Profile):
     amplitude: float = Field(default=0.5, ge=0, le=1)
     """Share of the mean."""
 
-    def _shape(self, t_s: Array, rng: np.random.Generator) -> Array:
+    def _shape(self, t_s: Array, _rng: np.random.Generator) -> Array:
         return 1 + self.amplitude * np.sin(2 * np.pi * t_s / self.period_s)
 
 
-class Ramp(Profile):
-    """A straight line, ``mean_rps`` on average over ``duration_s``; then it stays where it ended."""
+class Ramp(ShapedProfile):
+    """A straight line with ``mean_rps`` as its mean over ``duration_s``; then it stays level."""
 
     profile: Literal["ramp"]
     duration_s: Seconds = 3600
     growth: Positive = 4
     """The last rate over the first: above 1 it climbs, below 1 it falls."""
 
-    def _shape(self, t_s: Array, rng: np.random.Generator) -> Array:
+    def _shape(self, t_s: Array, _rng: np.random.Generator) -> Array:
         first = 2 / (1 + self.growth)
         way = np.minimum(t_s / self.duration_s, 1)
         return first * (1 + (self.growth - 1) * way)
 
 
-class Random(Profile):
-    """Another level every ``hold_s``, drawn evenly between ``low`` and ``2 - low`` times the mean."""
+class Random(ShapedProfile):
+    """Another level every ``hold_s``, drawn evenly from ``low`` to ``2 - low`` times the mean."""
 
     profile: Literal["random"]
     hold_s: Seconds = 300
@@ -103,11 +111,11 @@ class Random(Profile):
         return np.asarray(levels[index], dtype=np.float64)
 
 
-class Bursty(Profile):
+class Bursty(ShapedProfile):
     """Calm and burst take turns at random (a Markov-modulated Poisson process of two states)."""
 
     profile: Literal["bursty"]
-    burst: float = Field(default=5, gt=1, allow_inf_nan=False)
+    burst: float = Field(default=5, gt=1)
     """Rate in a burst over the rate in calm."""
     calm_s: Seconds = 600
     """Mean length of a calm time; lengths are exponential."""
@@ -117,7 +125,9 @@ class Bursty(Profile):
     def _shape(self, t_s: Array, rng: np.random.Generator) -> Array:
         calm = (self.calm_s + self.burst_s) / (self.calm_s + self.burst * self.burst_s)
         bursting = bool(rng.random() < self.burst_s / (self.calm_s + self.burst_s))
-        ends, levels, clock = [], [], 0.0
+        ends: list[float] = []
+        levels: list[float] = []
+        clock = 0.0
         while not ends or (t_s.size and clock <= t_s[-1]):
             clock += rng.exponential(self.burst_s if bursting else self.calm_s)
             ends.append(clock)
@@ -126,15 +136,15 @@ class Bursty(Profile):
         return np.asarray(levels, dtype=np.float64)[np.searchsorted(ends, t_s, side="right")]
 
 
-class FlashCrowd(Profile):
+class FlashCrowd(ShapedProfile):
     """An even load, and once in every period, at a random time, a crowd: up, stay, down."""
 
     profile: Literal["flash_crowd"]
     period_s: Seconds = 3600
-    peak: float = Field(default=8, gt=1, allow_inf_nan=False)
+    peak: float = Field(default=8, gt=1)
     """Rate in the crowd over the rate before it."""
     rise_s: Seconds = 60
-    stay_s: float = Field(default=300, ge=0, allow_inf_nan=False)
+    stay_s: float = Field(default=300, ge=0)
     fall_s: Seconds = 300
 
     @property
@@ -160,10 +170,3 @@ class FlashCrowd(Profile):
         extra = (self.peak - 1) * (self.rise_s / 2 + self.stay_s + self.fall_s / 2)
         before = self.period_s / (self.period_s + extra)
         return before * (1 + (self.peak - 1) * crowd)
-
-
-Workload = Annotated[
-    Constant | Daily | Sine | Ramp | Random | Bursty | FlashCrowd,
-    Field(discriminator="profile"),
-]
-"""Any profile; ``profile`` says which."""

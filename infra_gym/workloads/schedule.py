@@ -1,23 +1,24 @@
 """The arrival schedule: when each request leaves, made once from a profile and a seed.
 
 Twin and siege engine read the very same schedule, so it is written to a file that is small (a
-Kubernetes ConfigMap holds 1 MiB), that has the same bytes for the same workload, length and seed, and
-that a program on the standard library reads in a few lines.
+Kubernetes ConfigMap holds 1 MiB), has the same bytes for the same workload, length and seed, and is
+read in a few lines by a program on the standard library.
 
 The file is a gzip stream (no name, time 0) of, all little-endian::
 
     4 bytes   "IGS1"
     uint32    number of arrivals
     float64   length in seconds; a player begins again after it
-    uint16    one step after another, in units of 50 microseconds since the arrival before (or since 0);
-              65535 is no arrival: it adds 65535 units to the next step
+    uint16    one step after another, in units of 50 microseconds since the arrival before (the
+              first: since 0); 65535 is no arrival, it adds 65535 units to the next step
 
 Times are rounded to those units when a schedule is made, so that writing loses nothing.
 
 Arrivals are a Poisson process whose rate follows the profile: the rate is taken in the middle of
-slices of at most 50 ms and summed to the number of arrivals expected by each slice's end; how many come
-in all is one Poisson draw, and when they come is that many uniform draws on the axis of expected
-arrivals, mapped back to time (inversion; Cinlar, *Introduction to Stochastic Processes*, 1975).
+slices of at most 50 ms and summed to the number of arrivals expected by each slice's end; how many
+come in all is one Poisson draw, and when they come is that many uniform draws on the axis of
+expected arrivals, mapped back to time (inversion; Cinlar, *Introduction to Stochastic Processes*,
+1975).
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ import hashlib
 import io
 import math
 import struct
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from infra_gym.errors import UsageError
 from infra_gym.workloads.profiles import Array, Profile
@@ -48,9 +51,10 @@ _SLICE_S = 0.05
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """Arrivals, in ``units`` of 50 microseconds from the start, ascending, all before ``seconds``."""
+    """Arrivals before ``seconds``, ascending."""
 
-    units: np.ndarray[tuple[int], np.dtype[np.int64]]
+    units: npt.NDArray[np.int64]
+    """Arrivals in units of 50 microseconds from the start."""
     seconds: float
     """Length; a player begins again after it."""
 
@@ -92,7 +96,7 @@ class Schedule:
             raw = gzip.decompress(path.read_bytes())
             magic, count, seconds = _HEAD.unpack_from(raw)
             words = np.frombuffer(raw, dtype="<u2", offset=_HEAD.size).astype(np.int64)
-        except (OSError, EOFError, ValueError, struct.error, gzip.zlib.error) as error:
+        except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
             raise UsageError(f"The arrival schedule {path} cannot be read: {error}") from error
         units = np.cumsum(words)[words != _SKIP]
         if magic != MAGIC or len(units) != count:
