@@ -1,0 +1,1 @@
+"""The Gymnasium environment over any world and task, and its registration."""

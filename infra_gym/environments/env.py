@@ -1,0 +1,277 @@
+"""The environment: a world and a task, joined by ``step``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from infra_gym.cost import Budget
+from infra_gym.definitions.models import Definition
+from infra_gym.environments.place import Place
+from infra_gym.environments.rendering import Picture
+from infra_gym.errors import EpisodeOverError, InfraGymError, NotReadyError, SettingsError
+from infra_gym.recording import Header, RunLog
+from infra_gym.task.controls import Move
+from infra_gym.task.observations import Vector
+from infra_gym.task.task import Outcome, Task
+from infra_gym.worlds.base import Reading, ResetMode, World
+
+OnFailure = Literal["raise", "truncate"]
+
+_FAILURES_IN_A_ROW = 3
+_LOG_FIELDS = frozenset({"metrics", "rewards", "time_s", "schedule_sha256", "seed"})
+
+
+class InfraEnv(gym.Env[Vector, Any]):
+    """One environment on one target; made by ``gym.make``, see :func:`infra_gym.environments.make`.
+
+    ``reset`` takes ``options={"mode": "soft" | "layer" | "full"}``. A failure raises an
+    :class:`infra_gym.errors.InfraGymError`, or, with ``on_failure="truncate"``, ends the episode
+    with ``info["invalid"]``, the observation before and no reward; the next ``reset`` is then a
+    full one.
+
+    Args:
+        definition: What is observed, done and rewarded.
+        place: Names, clock and load.
+        world: Where it happens; this environment owns and closes it.
+        task: Actions, observations, rewards.
+        budget: Money and wall-clock time that all episodes together may take.
+        on_failure: See above.
+        keep: Leave what was made when closed.
+        log: Where the run log goes; none if left out.
+        render_mode: ``human``, ``ansi`` or ``rgb_array``.
+    """
+
+    metadata = {"render_modes": ["human", "ansi", "rgb_array"], "render_fps": 4}  # noqa: RUF012
+
+    def __init__(
+        self,
+        definition: Definition,
+        place: Place,
+        world: World,
+        task: Task,
+        *,
+        budget: Budget,
+        on_failure: OnFailure = "raise",
+        keep: bool = False,
+        log: Path | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise SettingsError(
+                f"render_mode {render_mode!r}: write one of {self.metadata['render_modes']}"
+            )
+        self.definition = definition
+        self.world = world
+        self.task = task
+        self.place = place
+        self.render_mode = render_mode
+        self.action_space = task.controls.space
+        self.observation_space = task.observations.space
+        self.controls = task.controls.initial
+        self._budget = budget
+        self._on_failure = on_failure
+        self._keep = keep
+        self._log_path = log
+        self._log: RunLog | None = None
+        self._picture = Picture(definition)
+        self._began: float | None = None
+        self._spent_usd = 0.0
+        self._steps = 0
+        self._over: str | None = "reset was not called"
+        self._spent: str | None = None
+        self._failures = 0
+        self._last: Outcome | None = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Vector, dict[str, Any]]:
+        """Bring the stack to its start; waits until everything is ready and freshly measured.
+
+        Args:
+            seed: Decides the arrival schedule.
+            options: ``{"mode": "soft"}`` (default), ``"layer"`` or ``"full"``.
+
+        Raises:
+            EpisodeOverError: The budget is spent.
+            InfraGymError: The world did not get there.
+        """
+        super().reset(seed=seed)
+        mode = self._reset_mode(options)
+        if self._spent is not None:
+            raise EpisodeOverError(
+                f"{self._spent}; everything was torn down", next_command="make a new environment"
+            )
+        self._began = time.monotonic() if self._began is None else self._began
+        schedule_seed = seed if seed is not None else int(self.np_random.integers(2**31))
+        self.controls = self.task.controls.initial
+        self.task.begin()
+        self._over = "the reset before this step failed"
+        reading = self.world.reset(schedule_seed, self.controls, mode)
+        outcome = self._outcome(reading, Move(self.controls, 0.0), cost=False)
+        self._over = None
+        info = self._info(reading, outcome, Move(self.controls, 0.0))
+        info["seed"] = schedule_seed
+        self._steps = 0
+        self._log_reset(schedule_seed, outcome, info)
+        self._picture.begin(outcome)
+        self._render_if_human()
+        return outcome.observation, info
+
+    def step(self, action: Any) -> tuple[Vector, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Apply ``action``, let one interval pass, and tell what it came to.
+
+        Raises:
+            ActionError: The action is not of the action space.
+            NotReadyError: ``reset`` comes first.
+            InfraGymError: The world failed (with ``on_failure="raise"``).
+        """
+        if self._over is not None:
+            raise NotReadyError(f"step is not possible: {self._over}", next_command="env.reset()")
+        move = self.task.move(action, self.controls)
+        try:
+            reading = self.world.step(move.controls)
+            outcome = self._outcome(reading, move, cost=True)
+        except InfraGymError as error:
+            return self._failed(error)
+        self._failures = 0
+        self.controls = dict(move.controls)
+        info = self._info(reading, outcome, move)
+        truncated = self._truncate(info)
+        self._steps += 1
+        self._log_step(action, outcome, info, truncated=truncated)
+        self._picture.add(outcome)
+        self._render_if_human()
+        return outcome.observation, outcome.reward, False, truncated, info
+
+    def render(self) -> str | NDArray[np.uint8] | None:
+        """The episode so far: text for ``ansi``, uint8 (height, width, 3) for ``rgb_array``."""
+        if self.render_mode == "ansi":
+            return self._picture.text()
+        if self.render_mode == "rgb_array":
+            return self._picture.rgb()
+        return None
+
+    def close(self) -> None:
+        """Destroy what was made (or keep it, if told); harmless when done twice."""
+        self._over = "the environment is closed"
+        self.world.close(keep=self._keep)
+        if self._log is not None:
+            self._log.close()
+
+    def _outcome(self, reading: Reading, move: Move, *, cost: bool) -> Outcome:
+        outcome = self.task.outcome(
+            reading.values,
+            move.controls,
+            seconds=reading.seconds if cost else 0.0,
+            last_action=move.last_action,
+            empty=reading.empty,
+        )
+        self._spent_usd += outcome.cost_usd
+        self._last = outcome
+        return outcome
+
+    def _info(self, reading: Reading, outcome: Outcome, move: Move) -> dict[str, Any]:
+        return {
+            "metrics": dict(outcome.metrics),
+            "by_label": {name: dict(values) for name, values in reading.by_label.items()},
+            "empty": sorted(outcome.empty),
+            "rewards": dict(outcome.terms),
+            "cost_usd": outcome.cost_usd,
+            "controls": dict(move.controls),
+            "clipped": list(move.clipped),
+            "tick": reading.tick,
+            "time_s": reading.time_s,
+            **reading.notes,
+        }
+
+    def _truncate(self, info: dict[str, Any]) -> bool:
+        """Whether the budget is spent; then all is torn down, because it would go on costing."""
+        assert self._began is not None
+        reason = self._budget.exceeded(usd=self._spent_usd, seconds=time.monotonic() - self._began)
+        if reason is None:
+            return False
+        info["truncated_because"] = reason
+        self._spent = self._over = reason
+        self.world.close()
+        return True
+
+    def _failed(
+        self, error: InfraGymError
+    ) -> tuple[Vector, SupportsFloat, bool, bool, dict[str, Any]]:
+        self._over = f"the step before failed: {error.message}"
+        self._failures += 1
+        if self._last is None or self._on_failure == "raise":
+            raise error
+        if self._failures >= _FAILURES_IN_A_ROW:
+            raise error
+        return self._last.observation, 0.0, False, True, {"invalid": str(error)}
+
+    def _log_reset(self, seed: int, outcome: Outcome, info: Mapping[str, Any]) -> None:
+        if self._log_path is None:
+            return
+        if self._log is None:  # not when made: construction touches nothing
+            self._log = RunLog(self._log_path, self._header())
+        self._log.reset(
+            seed=seed,
+            schedule_sha256=info["schedule_sha256"],
+            observation=outcome.observation,
+            metrics=outcome.metrics,
+            info=_logged(info),
+        )
+
+    def _log_step(
+        self, action: Any, outcome: Outcome, info: Mapping[str, Any], *, truncated: bool
+    ) -> None:
+        if self._log is None:
+            return
+        self._log.step(
+            step=self._steps,
+            time_s=info["time_s"],
+            action=action,
+            observation=outcome.observation,
+            reward=outcome.reward,
+            terms=outcome.terms,
+            metrics=outcome.metrics,
+            truncated=truncated,
+            info=_logged(info),
+        )
+
+    def _header(self) -> Header:
+        return Header(
+            id=self.definition.id,
+            target=self.place.target,
+            definition_sha256=sha256(self.definition.model_dump_json().encode()).hexdigest(),
+            package_version=version("infra-gym"),
+            interval_s=self.place.interval_s,
+            time_scale=self.place.time_scale,
+            info={
+                "project": self.place.project,
+                "environment": self.place.environment,
+                "workload": self.place.workload.model_dump(mode="json"),
+            },
+        )
+
+    def _reset_mode(self, options: Mapping[str, Any] | None) -> ResetMode:
+        mode = (options or {}).get("mode", "full" if self._failures else "soft")
+        if mode not in ("soft", "layer", "full"):
+            raise SettingsError(f"reset mode {mode!r}: write 'soft', 'layer' or 'full'")
+        return mode  # type: ignore[no-any-return]
+
+    def _render_if_human(self) -> None:
+        if self.render_mode == "human":
+            print(self._picture.text(), file=sys.stdout)  # noqa: T201
+
+
+def _logged(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What the log's own fields do not hold already."""
+    return {name: value for name, value in info.items() if name not in _LOG_FIELDS}

@@ -1,0 +1,178 @@
+"""What ``gym.make`` calls: from a definition and arguments to an environment, touching nothing."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from infra_gym.cost import Budget
+from infra_gym.definitions.catalog import find_definition
+from infra_gym.definitions.models import Definition
+from infra_gym.environments.env import InfraEnv, OnFailure
+from infra_gym.environments.place import Place
+from infra_gym.errors import MissingProgramError, SettingsError
+from infra_gym.settings import Settings, Target, load_settings
+from infra_gym.stack import Stack
+from infra_gym.task.controls import ActionMode
+from infra_gym.task.task import Task
+from infra_gym.terraform import Event
+from infra_gym.workloads import Workload, parse_workload
+from infra_gym.worlds.base import World
+from infra_gym.worlds.dry import DryRun
+from infra_gym.worlds.episode import Overrun
+from infra_gym.worlds.live import LiveOptions, LiveWorld
+from infra_gym.worlds.simulated import SimulatedWorld
+
+
+def make(
+    definition: str,
+    *,
+    target: Target | None = None,
+    project: str | None = None,
+    environment: str | None = None,
+    dry_run: bool = False,
+    interval_s: float | None = None,
+    workload: Mapping[str, Any] | None = None,
+    action: ActionMode | None = None,
+    budget_usd: float | None = None,
+    max_seconds: float | None = None,
+    overrun: Overrun = "mark",
+    on_failure: OnFailure = "raise",
+    keep: bool = False,
+    log: str | Path | None = None,
+    on_event: Callable[[str, Event], None] | None = None,
+    render_mode: str | None = None,
+) -> InfraEnv:
+    """Make an environment; ``gym.make("SimpleK8sWebApp-v0", ...)`` takes the same arguments.
+
+    Args:
+        definition: An environment's id, or the path of a YAML file.
+        target: ``local``, ``sim``, ``k8s`` or ``do``; else INFRA_GYM_TARGET, else infra-gym.toml,
+            else ``local``.
+        project: First part of all names.
+        environment: Second part, owned by one run at a time; left out, a unique one is made.
+        dry_run: Touch nothing: ``reset`` prints the plan, metrics come from the simulator.
+        interval_s: Another length of a step, in seconds.
+        workload: Another load, such as ``{"profile": "constant", "mean_rps": 30}``.
+        action: ``delta`` or ``absolute``; default: the definition's.
+        budget_usd: US dollars after which an episode is truncated and everything torn down.
+        max_seconds: Wall-clock seconds after which the same happens.
+        overrun: ``mark`` or ``pause``: what happens when the learner takes longer than a tick.
+        on_failure: ``raise`` (default) or ``truncate``.
+        keep: Leave what was made when the environment is closed.
+        log: Path of the run log.
+        on_event: Called with layer and event while Terraform runs.
+        render_mode: ``human``, ``ansi`` or ``rgb_array``.
+
+    Raises:
+        UnknownNameError: No such environment.
+        SettingsError: An argument or setting that cannot be.
+    """
+    found = find_definition(definition)
+    settings = load_settings(
+        target=target,
+        project=project,
+        environment=environment,
+        budget_usd=budget_usd,
+        max_seconds=max_seconds,
+    )
+    load = found.workload if workload is None else parse_workload(workload)
+    place = _place(found, settings, interval_s, load)
+    world = _world(found, settings, place, overrun, on_event, dry_run=dry_run)
+    return InfraEnv(
+        found,
+        place,
+        world,
+        Task(found, action),
+        budget=Budget(usd=settings.budget_usd, seconds=settings.max_seconds),
+        on_failure=on_failure,
+        keep=keep,
+        log=None if log is None else Path(log),
+        render_mode=render_mode,
+    )
+
+
+def unique_name(definition: Definition, target: Target) -> str:
+    """``simplek8swebapp-v0-local-3fa9c1``: for an environment that nobody named."""
+    return f"{definition.id.lower()[:26]}-{target}-{secrets.token_hex(3)}"
+
+
+def _place(
+    definition: Definition, settings: Settings, interval_s: float | None, workload: Workload
+) -> Place:
+    target = settings.target
+    declared = definition.interval_s.get(target)
+    has_target = target in definition.layers or (target == "sim" and definition.simulator)
+    if declared is None or not has_target:
+        raise SettingsError(
+            f"{definition.id} has no target {target!r}. "
+            f"Its targets: {', '.join(sorted(definition.interval_s))}.",
+            next_command=f'gym.make("{definition.id}", target="sim")',
+        )
+    interval = declared if interval_s is None else interval_s
+    if not 0.5 <= interval < float("inf"):
+        raise SettingsError(f"interval_s must be at least 0.5 seconds, not {interval!r}")
+    return Place(
+        target=target,
+        project=settings.project,
+        environment=settings.environment or unique_name(definition, target),
+        interval_s=float(interval),
+        time_scale=definition.scale(target),
+        workload=workload,
+    )
+
+
+def _world(
+    definition: Definition,
+    settings: Settings,
+    place: Place,
+    overrun: Overrun,
+    on_event: Callable[[str, Event], None] | None,
+    *,
+    dry_run: bool,
+) -> World:
+    def twin() -> SimulatedWorld:
+        return SimulatedWorld(
+            definition,
+            workload=place.workload,
+            interval_s=place.interval_s,
+            time_scale=place.time_scale,
+        )
+
+    if place.target == "sim":
+        return twin()
+    try:
+        stack = Stack(
+            layers=definition.layers[place.target],
+            target=place.target,
+            settings=settings,
+            project=place.project,
+            environment=place.environment,
+            definition=definition,
+            on_event=on_event,
+        )
+    except MissingProgramError as error:
+        raise _with_way_out(error, definition) from error
+    if dry_run:
+        return DryRun(stack, twin())
+    return LiveWorld(
+        definition,
+        place.target,
+        stack,
+        folder=settings.data_folder / "runs" / place.project / place.environment,
+        workload=place.workload,
+        options=LiveOptions(
+            interval_s=place.interval_s, time_scale=place.time_scale, overrun=overrun
+        ),
+    )
+
+
+def _with_way_out(error: MissingProgramError, definition: Definition) -> MissingProgramError:
+    """The same error, and how to go on without the program."""
+    return MissingProgramError(
+        error.message,
+        next_command=f"{error.next_command or 'infra-gym doctor'}; without any program: "
+        f'gym.make("{definition.id}", target="sim")',
+    )

@@ -1,0 +1,32 @@
+"""Every definition of the catalog as an id of ``gym.make``."""
+
+from __future__ import annotations
+
+import warnings
+
+import gymnasium as gym
+
+from infra_gym.definitions.catalog import definition_ids, find_definition
+from infra_gym.errors import DefinitionError
+
+ENTRY_POINT = "infra_gym.environments.make:make"
+
+
+def register_all() -> None:
+    """Register what is not registered yet; importing :mod:`infra_gym` does it."""
+    for environment_id in definition_ids():
+        if environment_id in gym.registry:
+            continue
+        try:
+            definition = find_definition(environment_id)
+        except DefinitionError as error:
+            # Somebody's unfinished file must not take every other environment away.
+            warnings.warn(f"{environment_id} is not registered: {error}", stacklevel=2)
+            continue
+        gym.register(
+            environment_id,
+            entry_point=ENTRY_POINT,
+            kwargs={"definition": environment_id},
+            max_episode_steps=definition.max_episode_steps,
+            nondeterministic=True,  # live targets are; the simulator is not
+        )

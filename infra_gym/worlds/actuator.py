@@ -1,0 +1,167 @@
+"""From controls to Terraform applies, and back from what exists to the repairs that are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from infra_gym.definitions.catalog import find_layer
+from infra_gym.definitions.models import Definition, short_name
+from infra_gym.settings import Target
+from infra_gym.stack import Stack
+from infra_gym.terraform.hcl import read_module
+from infra_gym.worlds.applies import BackgroundApplies, Job
+from infra_gym.worlds.base import ResetMode
+
+SENDER = "siege-engine"
+
+# One tick of difference may be a replica that has only just begun; two are not.
+_TICKS_UNTIL_REPAIR = 2
+
+Inputs = Mapping[str, Mapping[str, Any]]
+
+
+class Actuator:
+    """Changes the stack.
+
+    A layer may declare a variable ``repair``: raising it has the layer compare what runs with what
+    should run, where Terraform's own refresh cannot see a difference.
+
+    Args:
+        definition: The environment.
+        target: Which of its stacks.
+        stack: The stack.
+    """
+
+    def __init__(self, definition: Definition, target: Target, stack: Stack) -> None:
+        self.layers = {short_name(layer): layer for layer in definition.layers[target]}
+        self._controls = definition.controls
+        self._stack = stack
+        self._applies = BackgroundApplies(
+            lambda job: stack.apply_layer(job.layer, job.inputs, refresh=job.refresh)
+        )
+        self._variables = {
+            layer: read_module(find_layer(layer)).variables for layer in self.layers.values()
+        }
+        self._up = False  # there is, or may be, something to destroy
+        self._intact = False  # every apply since the last one of the whole stack went well
+        self._mismatched: dict[str, int] = {}
+        self._repairs: dict[str, int] = {}
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """Layers with an apply that is not done."""
+        return self._applies.pending
+
+    def reset(
+        self, controls: Mapping[str, int], offered: Mapping[str, Any], mode: ResetMode
+    ) -> None:
+        """Bring the stack to its start.
+
+        Args:
+            controls: The initial values.
+            offered: Inputs for every layer that declares a variable of that name.
+            mode: See :data:`infra_gym.worlds.base.ResetMode`.
+        """
+        self._applies.drop_queued()
+        self._applies.wait()
+        self._applies.forget_failures()
+        self._mismatched = {}
+        inputs = self._inputs(controls, offered)
+        if self._intact and mode == "soft":
+            self._modify(inputs)
+        else:
+            self._rebuild(inputs, mode)
+        self._intact = True
+
+    def submit(self, controls: Mapping[str, int]) -> list[str]:
+        """Start the applies that are needed; the layers that are repaired by them."""
+        repaired = [layer for layer in self._by_layer(controls) if self._needs_repair(layer)]
+        for layer in repaired:
+            if "repair" in self._variables[layer]:
+                self._repairs[layer] = self._repairs.get(layer, 0) + 1
+        for layer, values in self._by_layer(controls).items():
+            repair = layer in repaired
+            if repair or layer in self.pending or self._stack.changed(layer, values):
+                self._applies.submit(Job(layer, values, refresh=repair))
+        return repaired
+
+    def wait(self, seconds: float) -> float:
+        """Wait for the applies, at most ``seconds``; the seconds of the longest that ended.
+
+        Raises:
+            InfraGymError: One failed; the next reset puts the stack right.
+        """
+        self._applies.wait(seconds)
+        try:
+            self._applies.raise_failure()
+        except BaseException:
+            self._intact = False
+            raise
+        return self._applies.take_seconds()
+
+    def mismatches(
+        self, controls: Mapping[str, int], values: Mapping[str, float]
+    ) -> dict[str, dict[str, float]]:
+        """Controls whose count in the world differs, as ``{"wanted": ..., "existing": ...}``."""
+        found = {}
+        for name, control in self._controls.items():
+            existing = values.get(control.existing or "", controls[name])
+            if existing != controls[name] and self.layers[control.layer] not in self.pending:
+                found[name] = {"wanted": float(controls[name]), "existing": existing}
+        self._mismatched = {name: self._mismatched.get(name, 0) + 1 for name in found}
+        return found
+
+    def close(self, *, keep: bool) -> None:
+        """Await what runs; destroy the stack, or leave it if ``keep``."""
+        self._applies.drop_queued()
+        self._applies.wait()
+        if self._up and not keep:
+            self._stack.destroy()
+        self._stack.release()
+        self._up = self._intact = False
+
+    def interrupt(self) -> None:
+        """Have running Terraform commands stop gently; again: at once."""
+        self._applies.drop_queued()
+        self._stack.interrupt()
+
+    def _inputs(self, controls: Mapping[str, int], offered: Mapping[str, Any]) -> Inputs:
+        inputs = {
+            layer: {name: value for name, value in offered.items() if name in variables}
+            for layer, variables in self._variables.items()
+        }
+        for layer, values in self._by_layer(controls).items():
+            inputs[layer] |= values
+        return {layer: values for layer, values in inputs.items() if values}
+
+    def _by_layer(self, controls: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+        inputs: dict[str, dict[str, Any]] = {}
+        for name, control in self._controls.items():
+            inputs.setdefault(self.layers[control.layer], {})[control.input] = controls[name]
+        for layer, times in self._repairs.items():
+            inputs[layer]["repair"] = times
+        return inputs
+
+    def _rebuild(self, inputs: Inputs, mode: ResetMode) -> None:
+        self._stack.acquire()
+        if self._up and mode == "full":
+            self._stack.destroy()
+        elif self._up and mode == "layer":
+            replaced = {SENDER, *(control.layer for control in self._controls.values())}
+            self._stack.destroy([self.layers[name] for name in replaced if name in self.layers])
+        self._up = True
+        self._stack.apply(inputs=inputs)
+
+    def _modify(self, inputs: Inputs) -> None:
+        for layer, values in inputs.items():
+            if self._stack.changed(layer, values):
+                self._applies.submit(Job(layer, values))
+        self._applies.wait()
+        self.wait(0.0)
+
+    def _needs_repair(self, layer: str) -> bool:
+        return any(
+            times >= _TICKS_UNTIL_REPAIR and self.layers[self._controls[name].layer] == layer
+            for name, times in self._mismatched.items()
+        )

@@ -1,0 +1,244 @@
+"""The live world: a Terraform stack, its load, and the Prometheus that measures it.
+
+Ticks t_k lie at fixed wall times. A step applies inside its tick without waiting for the rollout,
+and returns as soon after t_(k+1) as every target that is up has a fresh sample. What a step tells
+is the difference of counters between two ticks, so that boot delays and scaling transients are
+paid for.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra_gym.definitions.models import Definition, GaugeMetric, HistogramMetric
+from infra_gym.errors import MetricsError, NotReadyError
+from infra_gym.metrics import MetricsReader, Prometheus
+from infra_gym.settings import Target
+from infra_gym.stack import Stack
+from infra_gym.workloads import Schedule, Workload, arrival_schedule
+from infra_gym.worlds.actuator import SENDER, Actuator
+from infra_gym.worlds.base import Reading, ResetMode
+from infra_gym.worlds.episode import Clock, Episode, Overrun, Sample, Scene, Timing
+from infra_gym.worlds.load import Load
+
+# The sender is disturbed when its p99 lateness passes this, the host when we wake this late.
+_DISTURBED_S = 0.05
+_POLL_S = 0.1
+_LATENESS = "sender_lateness_p99"
+_LATENESS_METRIC = HistogramMetric(histogram="siege_lateness_seconds", quantile=0.99, empty=0.0)
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """How a live world keeps time.
+
+    Attributes:
+        interval_s: Seconds of a step.
+        time_scale: Modelled seconds in one second.
+        overrun: See :data:`infra_gym.worlds.episode.Overrun`.
+        ready_deadline_s: How long ``reset`` waits for the stack to become ready.
+    """
+
+    interval_s: float
+    time_scale: float = 1.0
+    overrun: Overrun = "mark"
+    ready_deadline_s: float = 90.0
+
+    @property
+    def scrape_interval_s(self) -> float:
+        """Divides the tick, is at most a fifth of it and at most a second."""
+        return self.interval_s / max(5, math.ceil(self.interval_s))
+
+
+class LiveWorld:
+    """A stack of layers with a Prometheus among them, and a siege engine if there is load.
+
+    The layers named ``prometheus`` and ``siege-engine`` must have an output ``url``.
+
+    Args:
+        definition: The environment.
+        target: Which of its stacks.
+        stack: The stack; nothing is touched before :meth:`reset`.
+        folder: Where the arrival schedule is written.
+        workload: The load.
+        options: How time is kept.
+        clock: Wall time; another one in tests.
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        target: Target,
+        stack: Stack,
+        *,
+        folder: Path,
+        workload: Workload,
+        options: LiveOptions,
+        clock: Clock = time,
+    ) -> None:
+        self.stack = stack
+        self._definition = definition
+        self._actuator = Actuator(definition, target, stack)
+        self._folder = folder
+        self._workload = workload
+        self._options = options
+        self._clock = clock
+        self._episode: Episode | None = None
+
+    def reset(self, seed: int, controls: Mapping[str, int], mode: ResetMode) -> Reading:
+        """See :class:`infra_gym.worlds.base.World`.
+
+        Raises:
+            InfraGymError: A layer failed, or the stack was not ready in time.
+        """
+        begin = self._clock.time()
+        if self._episode is not None and self._episode.scene.load is not None:
+            self._episode.scene.load.pause()
+        self._episode = None
+        schedule = self._schedule(seed)
+        offered = {
+            "schedule": str(self._write(schedule)),
+            "scrape_interval_s": self._options.scrape_interval_s,
+        }
+        self._actuator.reset(controls, offered, mode)
+        applied_s = self._clock.time() - begin
+        prometheus = Prometheus(self._url("prometheus"))
+        self._wait_until_ready(prometheus, controls)
+        self._episode = Episode(self._scene(prometheus), self._timing(), self._clock)
+        seconds = {"apply": applied_s, "ready": self._clock.time() - begin}
+        sample = self._episode.begin()
+        return self._reading(
+            sample, {"seconds": seconds, "mismatch": {}, "schedule_sha256": schedule.sha256}
+        )
+
+    def step(self, controls: Mapping[str, int]) -> Reading:
+        """See :class:`infra_gym.worlds.base.World`.
+
+        Raises:
+            NotReadyError: ``reset`` was not called.
+            InfraGymError: An apply failed, Prometheus failed, or no fresh sample came in time.
+        """
+        if self._episode is None:
+            raise NotReadyError("step before reset", next_command="call env.reset() first")
+        overrun_s = self._episode.open_tick()
+        repaired = self._actuator.submit(controls)
+        apply_s = self._actuator.wait(self._episode.left_s)
+        sample = self._episode.sample()
+        values = sample.measured.values
+        return self._reading(
+            sample,
+            {
+                "seconds": {"apply": apply_s, "sample": sample.sampling_s, "jitter": sample.late_s},
+                "overrun_s": overrun_s,
+                "mismatch": self._actuator.mismatches(controls, values),
+                "repaired": repaired,
+                "vanished": list(sample.measured.vanished),
+                "disturbed": _disturbances(sample.late_s, values[_LATENESS]),
+            },
+        )
+
+    def close(self, *, keep: bool = False) -> None:
+        """Destroy the stack, or leave it running if ``keep``; an apply that runs is awaited."""
+        self._episode = None
+        self._actuator.close(keep=keep)
+
+    def interrupt(self) -> None:
+        """Have running Terraform commands stop gently; again: at once."""
+        self._actuator.interrupt()
+
+    @property
+    def jitter_p99_s(self) -> float:
+        """99th percentile of how late ticks were kept, in seconds; ``nan`` before an episode."""
+        return math.nan if self._episode is None else self._episode.jitter_p99_s
+
+    def _schedule(self, seed: int) -> Schedule:
+        return arrival_schedule(
+            self._workload,
+            seconds=(self._definition.max_episode_steps + 2) * self._options.interval_s,
+            time_scale=self._options.time_scale,
+            seed=seed,
+        )
+
+    def _write(self, schedule: Schedule) -> Path:
+        # The name carries the content, so that another seed is another input of the layer.
+        path = self._folder / f"schedule-{schedule.sha256[:16]}.igs"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        schedule.write(path)
+        return path
+
+    def _url(self, layer: str) -> str:
+        return str(self.stack.outputs(self._actuator.layers[layer])["url"])
+
+    def _wait_until_ready(self, prometheus: Prometheus, controls: Mapping[str, int]) -> None:
+        deadline = self._clock.time() + self._options.ready_deadline_s
+        while missing := self._not_ready(prometheus, controls):
+            if self._clock.time() >= deadline:
+                raise NotReadyError(
+                    f"not ready after {self._options.ready_deadline_s:g} s: {missing}",
+                    next_command="see `infra-gym layers status` and the logs in the run folder",
+                )
+            self._clock.sleep(_POLL_S)
+
+    def _not_ready(self, prometheus: Prometheus, controls: Mapping[str, int]) -> str:
+        """What is missing, in words; empty when all is ready."""
+        for name, control in self._definition.controls.items():
+            metric = self._definition.metrics.get(control.ready or "")
+            if not isinstance(metric, GaugeMetric):
+                continue
+            try:
+                ready = sum(one.value for one in prometheus.instant(metric.gauge))
+            except MetricsError as error:
+                return error.message
+            if ready != controls[name]:
+                return f"{control.ready} is {ready:g}, {name} is {controls[name]}"
+        return ""
+
+    def _scene(self, prometheus: Prometheus) -> Scene:
+        has_load = SENDER in self._actuator.layers
+        return Scene(
+            reader=MetricsReader(
+                prometheus,
+                {**self._definition.metrics, _LATENESS: _LATENESS_METRIC},
+                scrape_interval_s=self._options.scrape_interval_s,
+                bounds={entry.metric: entry.high for entry in self._definition.observations},
+            ),
+            offset_s=prometheus.clock_offset_s(),
+            load=Load(self._url(SENDER)) if has_load else None,
+            sender=SENDER if has_load else None,
+            scaled=sorted({control.layer for control in self._definition.controls.values()}),
+        )
+
+    def _timing(self) -> Timing:
+        return Timing(
+            interval_s=self._options.interval_s,
+            scrape_interval_s=self._options.scrape_interval_s,
+            overrun=self._options.overrun,
+        )
+
+    def _reading(self, sample: Sample, notes: Mapping[str, Any]) -> Reading:
+        values = dict(sample.measured.values)
+        values.pop(_LATENESS)
+        return Reading(
+            tick=sample.tick,
+            seconds=sample.seconds,
+            time_s=sample.time_s * self._options.time_scale,
+            values=values,
+            by_label=sample.measured.by_label,
+            empty=sample.measured.empty - {_LATENESS},
+            notes={"at": sample.at, "pending": list(self._actuator.pending), **notes},
+        )
+
+
+def _disturbances(woken_late_s: float, sender_late_s: float) -> list[str]:
+    """Why this step's numbers may not be the app's own doing."""
+    found = []
+    if woken_late_s > _DISTURBED_S:
+        found.append(f"host: woken {woken_late_s:.3f} s late")
+    if sender_late_s > _DISTURBED_S:
+        found.append(f"sender: p99 {sender_late_s:.3f} s late")
+    return found

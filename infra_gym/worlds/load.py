@@ -1,0 +1,66 @@
+"""The siege engine's control endpoints: start, pause, and where it stands in its schedule."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+from infra_gym.errors import NotReadyError, WorldError
+
+_TIMEOUT_S = (2.0, 5.0)  # connect, read
+
+
+class Load:
+    """One siege engine.
+
+    Args:
+        url: Where its control endpoints are.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+
+    def start(self, at: float, *, offset: float | None = None) -> None:
+        """Send from ``at`` (epoch seconds) on, from ``offset`` seconds into the schedule.
+
+        Without ``offset`` it goes on where it paused.
+        """
+        body = {"at": at} if offset is None else {"at": at, "offset": offset}
+        self._call("POST", "/start", body)
+
+    def pause(self, at: float | None = None) -> None:
+        """Send nothing after ``at`` (default: now); what is in flight is still answered."""
+        self._call("POST", "/pause", {} if at is None else {"at": at})
+
+    def status(self) -> dict[str, Any]:
+        """``running``, ``position`` in seconds, the schedule's ``sha256``, ``in_flight``."""
+        status: dict[str, Any] = self._call("GET", "/status")
+        return status
+
+    def wait_idle(self, seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Wait until no request is in flight.
+
+        Raises:
+            NotReadyError: Some still are after ``seconds``.
+        """
+        for _ in range(max(1, round(seconds / 0.05))):
+            if self.status()["in_flight"] == 0:
+                return
+            sleep(0.05)
+        raise NotReadyError(
+            f"the siege engine at {self._url} still has requests in flight after {seconds:g} s"
+        )
+
+    def _call(self, method: str, path: str, body: dict[str, float] | None = None) -> Any:
+        try:
+            answer = requests.request(method, self._url + path, json=body, timeout=_TIMEOUT_S)
+            answer.raise_for_status()
+            return answer.json() if answer.content else {}
+        except (requests.RequestException, ValueError) as error:
+            raise WorldError(
+                f"the siege engine does not answer {method} {self._url}{path}: {error}",
+                next_command="see its log in the run folder, or `infra-gym layers status`",
+            ) from error
