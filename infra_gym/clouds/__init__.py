@@ -1,0 +1,1 @@
+"""The clouds' own interfaces, where Terraform is not enough: one module for each."""
