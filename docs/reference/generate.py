@@ -389,7 +389,9 @@ def _written(parameter: inspect.Parameter, info: ParameterInfo) -> str:
     )
     if isinstance(info, ArgumentInfo):
         return metavar
-    flags = ", ".join(info.param_decls or (f"--{parameter.name.replace('_', '-')}",))
+    # Inside Annotated, typer keeps the first name that it is given as the default.
+    names = [each for each in (info.default, *(info.param_decls or ())) if isinstance(each, str)]
+    flags = ", ".join(names or [f"--{parameter.name.replace('_', '-')}"])
     return flags if kind is bool else f"{flags} {metavar}"
 
 

@@ -68,13 +68,18 @@ def test_a_plain_installation_needs_no_training_library() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(module.name for module in pkgutil.walk_packages(infra_gym.__path__, "infra_gym."))
+    "name",
+    sorted(module.name for module in pkgutil.walk_packages(infra_gym.__path__, "infra_gym.")),
 )
 def test_public_names_are_sorted_and_exist(name: str) -> None:
     module = importlib.import_module(name)
     public = getattr(module, "__all__", [])
-    assert list(public) == sorted(public)
+    assert list(public) == sorted(public, key=_constants_classes_functions)
     assert [each for each in public if not hasattr(module, each)] == []
+
+
+def _constants_classes_functions(name: str) -> tuple[bool, bool, str]:
+    return not name.isupper(), not name[0].isupper(), name
 
 
 def tracked(folder: str) -> list[str]:

@@ -2,8 +2,8 @@
 
     python tests/wheel/check.py dist/infra_gym-VERSION-py3-none-any.whl
 
-Needs only the standard library, terraform or tofu, and prometheus. Exits with 1 and the reason where
-the package does not work, writes into its own folder, or leaves something behind.
+Needs only the standard library, terraform or tofu, and prometheus. Exits with 1 and the reason
+where the package does not work, writes into its own folder, or leaves something behind.
 """
 
 from __future__ import annotations
