@@ -41,10 +41,12 @@ GRACE_S = 5.0
 POLL_S = 0.02
 LOG_LINES = 8
 
-# Faults of supervisor/xmlrpc.py.
+# Faults and states of supervisor (supervisor/xmlrpc.py, supervisor/states.py).
+SHUTTING_DOWN = 6
 BAD_NAME = 10
 NOT_RUNNING = 70
 STILL_RUNNING = 91
+RUNNING_STATE = 1
 
 SUPERVISOR_CONF = """\
 [unix_http_server]
@@ -147,19 +149,25 @@ class Supervisor:
             return None
         return found[1].replace("%%", "%") if found else None
 
+    def answers(self) -> bool:
+        """Whether it lives, be it on its way out."""
+        return self._state_code() is not None
+
     def alive(self) -> bool:
-        """Whether it answers; call this before anything else."""
+        """Whether it takes orders; call this before anything else."""
+        return self._state_code() == RUNNING_STATE
+
+    def _state_code(self) -> int | None:
         path = self.socket()
         if path is None:
-            return False
+            return None
         self._rpc = xmlrpc.client.ServerProxy(
             "http://localhost", transport=SocketTransport(path)
         ).supervisor
         try:
-            self._rpc.getState()
+            return int(self._rpc.getState()["statecode"])
         except (OSError, http.client.HTTPException):
-            return False
-        return True
+            return None
 
     def call(self, method: str, *arguments: object, accept: Collection[int] = ()) -> Any:
         """Call it; a fault in ``accept`` gives None."""
@@ -177,9 +185,15 @@ class Supervisor:
         information = self.call("getProcessInfo", name, accept=(BAD_NAME,))
         return information["statename"] if information else None
 
+    def retire(self, name: str) -> None:
+        """Ask a program to stop, for good; do not wait."""
+        if self.call("stopProcess", name, False, accept=(BAD_NAME, NOT_RUNNING)) is None:
+            # It has just crashed and would be started again, or it has stopped.
+            self.call("removeProcessGroup", name, accept=(BAD_NAME, STILL_RUNNING))
+
     def forget(self, name: str) -> None:
         """Stop a program, wait for its end, and drop it."""
-        self.call("stopProcess", name, False, accept=(BAD_NAME, NOT_RUNNING))
+        self.retire(name)
         wait_until(
             lambda: self.state(name) not in ("RUNNING", "STARTING", "STOPPING"),
             f"{name} did not stop in {DEADLINE_S + GRACE_S:.0f} s",
@@ -225,12 +239,13 @@ def up(supervisor: Supervisor) -> None:
 
 
 def socket_path(folder: Path) -> str:
-    """A short path in the temporary folder: a socket's name may have about 100 bytes."""
+    """A short path outside the folder: a socket's name may have about 100 bytes."""
     import hashlib
     import tempfile
 
-    name = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    return f"{tempfile.gettempdir()}/infra-gym-{name}.sock"
+    name = f"infra-gym-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}.sock"
+    path = f"{tempfile.gettempdir()}/{name}"
+    return path if len(path.encode()) < 90 else f"/tmp/{name}"  # noqa: S108 - mode 0700, hashed name
 
 
 def start(supervisor: Supervisor, programs: Sequence[Program]) -> None:
@@ -321,7 +336,7 @@ def retire(supervisor: Supervisor, names: Sequence[str]) -> None:
     for name in names:
         (supervisor.program_folder(name) / "program.ini").unlink(missing_ok=True)
         if alive:
-            supervisor.call("stopProcess", name, False, accept=(BAD_NAME, NOT_RUNNING))
+            supervisor.retire(name)
 
 
 def stop(supervisor: Supervisor, names: Sequence[str]) -> None:
@@ -338,9 +353,9 @@ def stop(supervisor: Supervisor, names: Sequence[str]) -> None:
 
 def down(supervisor: Supervisor) -> None:
     """End the supervisor and all that it runs; remove every file and, when empty, the folder."""
-    if supervisor.alive():
-        supervisor.call("shutdown")
-        wait_until(lambda: not supervisor.alive(), "supervisor did not shut down")
+    if supervisor.answers():
+        supervisor.call("shutdown", accept=(SHUTTING_DOWN,))
+        wait_until(lambda: not supervisor.answers(), "supervisor did not shut down")
     if not supervisor.folder.exists():
         return
     end_leftovers(supervisor.folder)
@@ -362,7 +377,12 @@ def end_leftovers(folder: Path, names: Sequence[str] | None = None) -> None:
     import site
 
     site.main()  # the provisioners skip it, because it takes longer than a scale-up's calls
-    import psutil
+    try:
+        import psutil
+    except ImportError as error:
+        raise KeeperError(
+            f"psutil is missing; type: {sys.executable} -m pip install psutil"
+        ) from error
 
     def found() -> Iterator[psutil.Process]:
         for process in psutil.process_iter():

@@ -45,6 +45,7 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -162,6 +163,7 @@ class Conductor:
         self._stop()
         self.schedule = schedule
         self._position = 0.0
+        self._next = 0
 
     def start(self, at: float | None = None, offset: float | None = None) -> None:
         """Go on at epoch time ``at`` (default: now) from ``offset`` (default: where it stopped)."""
@@ -172,17 +174,20 @@ class Conductor:
             raise ControlError(f"'at' lies {-wait:.1f} s in the past")
         if offset is not None and offset < 0:
             raise ControlError("'offset' must not be negative")
-        position = self.position if offset is None else offset
+        self._release()
+        position = self.position
         self._stop()
+        if offset is not None:
+            position = offset
+            self._next = self.schedule.index_at(offset)
         self._position = position
         self._started = self._loop.time() + wait
         self._ends = float("inf")
-        self._next = self.schedule.index_at(position)
         self._release()
 
     def pause(self, at: float | None = None) -> None:
         """Stop at epoch time ``at`` (default: now)."""
-        self._ends = self._loop.time() + (0.0 if at is None else at - time.time())
+        self._ends = self._loop.time() + (0.0 if at is None else max(0.0, at - time.time()))
         self._release()
 
     def _intended(self) -> float:
@@ -385,27 +390,30 @@ class Replicas:
 
     async def watch(self) -> None:
         """Resolve the name and ask every port of a range for its readiness, for ever."""
-        resolved = -RESOLVE_INTERVAL_S
-        loop = asyncio.get_running_loop()
-        while True:
-            if loop.time() - resolved >= RESOLVE_INTERVAL_S:
-                resolved = loop.time()
-                await self._resolve()
-            if self._probed and self._address is not None:
-                host = self._address
-                answers = await asyncio.gather(*(self._is_ready(host, p) for p in self._ports))
-                self._ready = [p for p, yes in zip(self._ports, answers, strict=True) if yes]
-            await asyncio.sleep(PROBE_INTERVAL_S)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._resolve())
+            if self._probed:
+                # One task a port: a replica that hangs must not delay the news of another.
+                for port in self._ports:
+                    tasks.create_task(self._watch_port(port))
 
     async def _resolve(self) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(self._host, self._ports[0], type=1)
-        except OSError:
-            return  # the last known address stays; without one, requests are refused
-        self._address = str(found[0][4][0])
-        if not self._probed:
-            self._ready = [self._ports[0]]
+        while True:
+            # Where the name is not found, the last known address stays.
+            with suppress(OSError):
+                found = await loop.getaddrinfo(self._host, self._ports[0], type=1)
+                self._address = str(found[0][4][0])
+                if not self._probed:
+                    self._ready = [self._ports[0]]
+            await asyncio.sleep(RESOLVE_INTERVAL_S)
+
+    async def _watch_port(self, port: int) -> None:
+        while True:
+            ready = self._address is not None and await self._is_ready(self._address, port)
+            if ready != (port in self._ready):
+                (self._ready.append if ready else self._ready.remove)(port)
+            await asyncio.sleep(PROBE_INTERVAL_S)
 
     async def _is_ready(self, host: str, port: int) -> bool:
         loop = asyncio.get_running_loop()
@@ -622,9 +630,12 @@ async def run(options: argparse.Namespace) -> None:
         Control(engine).serve, options.host, options.port, limit=HEAD_LIMIT
     )
     watching = loop.create_task(engine.replicas.watch())
-    await stop.wait()
-    watching.cancel()
+    stopping = loop.create_task(stop.wait())
+    await asyncio.wait((watching, stopping), return_when=asyncio.FIRST_COMPLETED)
     server.close()
+    if watching.done():
+        await watching  # it only ends by failing: say so and stop, rather than shoot blindly
+    watching.cancel()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
