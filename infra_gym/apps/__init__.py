@@ -1,0 +1,1 @@
+"""Programs that layers run as files: single files that import nothing of the package."""
