@@ -1,8 +1,8 @@
 """Every error that infra-gym raises on purpose.
 
-A failure is an error, never a reward. Each message says what failed, on which environment, target and
-layer, why (the last useful diagnostic) and what to type next. The command line prints the message
-without a traceback and exits with :attr:`InfraGymError.exit_code`.
+A failure is an error, never a reward. Each message says what failed, on which environment, target
+and layer, why (the last useful diagnostic) and what to type next. The command line prints the
+message without a traceback and exits with :attr:`InfraGymError.exit_code`.
 
 ::
 
@@ -10,9 +10,9 @@ without a traceback and exits with :attr:`InfraGymError.exit_code`.
     ├── UsageError                  what the caller wrote is wrong (exit code 2)
     │   ├── DefinitionError         an environment's YAML file: file, line, key, what is allowed
     │   ├── SettingsError           infra-gym.toml, INFRA_GYM_* or an argument
-    │   ├── UnknownNameError        an id, layer, agent or profile that does not exist, with a suggestion
+    │   ├── UnknownNameError        an id, layer or agent that does not exist, with a suggestion
     │   ├── ExpressionError         a reward or metric expression
-    │   └── ActionError             an action outside the action space: NaN, wrong shape, out of range
+    │   └── ActionError             an action outside the space: NaN, wrong shape, out of range
     ├── MissingProgramError         terraform, tofu or prometheus is missing or too old
     ├── TerraformError              a terraform command failed; carries its diagnostics
     │   ├── TerraformTimeoutError   it passed its deadline and was stopped
@@ -235,12 +235,18 @@ class ReplayDivergedError(WorldError):
     """An action that the recording does not have."""
 
 
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """At most three of ``known`` that ``name`` may be a slip of, the nearest first."""
+    lowered = {candidate.lower(): candidate for candidate in known}
+    matches = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
+    return [lowered[match] for match in matches]
+
+
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """`` Did you mean ...?`` for the nearest of ``known``, else what there is to choose from."""
-    lowered = {candidate.lower(): candidate for candidate in known}
-    near = difflib.get_close_matches(name.lower(), lowered, n=3, cutoff=0.6)
+    near = nearest(name, known)
     if near:
-        return f" Did you mean {' or '.join(repr(lowered[match]) for match in near)}?"
+        return f" Did you mean {' or '.join(map(repr, near))}?"
     if known:
         return f" Known: {', '.join(known)}."
     return ""

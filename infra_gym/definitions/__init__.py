@@ -1,1 +1,1 @@
-"""Environments as data: what a definition says, where definitions and layers lie, how they are read."""
+"""Environments as data: what a definition says, where they and layers lie, how they are read."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationErro
 from pydantic.annotated_handlers import GetJsonSchemaHandler
 from pydantic_core import ErrorDetails, core_schema
 
-from infra_gym.errors import did_you_mean
+from infra_gym.errors import did_you_mean, nearest
 
 Path = tuple[str | int, ...]
 """Keys and list indices from the outermost mapping down."""
@@ -146,9 +146,8 @@ def _not_among(given: Any, expected: str) -> str:
     allowed = re.findall(r"'([^']*)'", expected)
     if not allowed:
         return f"{_short(given)} is not allowed; write {expected}"
-    near = did_you_mean(str(given), allowed)
-    among = "" if "Known:" in near else f" Allowed: {', '.join(allowed)}."
-    return f"{_short(given)} is not allowed.{near.replace('Known:', 'Allowed:')}{among}"
+    hint = did_you_mean(str(given), allowed) if nearest(str(given), allowed) else ""
+    return f"{_short(given)} is not allowed.{hint} Allowed: {', '.join(allowed)}."
 
 
 def _short(value: Any) -> str:
