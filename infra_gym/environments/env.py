@@ -196,8 +196,8 @@ class InfraEnv(gym.Env[Vector, Any]):
 
     def _truncate(self, info: dict[str, Any]) -> bool:
         """Whether the budget is spent; then all is torn down, because it would go on costing."""
-        assert self._began is not None
-        reason = self._budget.exceeded(usd=self._spent_usd, seconds=time.monotonic() - self._began)
+        seconds = 0.0 if self._began is None else time.monotonic() - self._began
+        reason = self._budget.exceeded(usd=self._spent_usd, seconds=seconds)
         if reason is None:
             return False
         info["truncated_because"] = reason

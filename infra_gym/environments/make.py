@@ -17,7 +17,7 @@ from infra_gym.settings import Settings, Target, load_settings
 from infra_gym.stack import Stack
 from infra_gym.task.controls import ActionMode
 from infra_gym.task.task import Task
-from infra_gym.terraform import Event
+from infra_gym.terraform.documents import Event
 from infra_gym.workloads import Workload, parse_workload
 from infra_gym.worlds.base import World
 from infra_gym.worlds.dry import DryRun

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from infra_gym.cost import Budget
+from infra_gym.definitions.catalog import find_definition
+from infra_gym.environments.env import InfraEnv
+from infra_gym.environments.place import Place
+from infra_gym.errors import (
+    ActionError,
+    EpisodeOverError,
+    NotReadyError,
+    PrometheusUnavailableError,
+    SettingsError,
+)
+from infra_gym.recording import read_run
+from infra_gym.task.task import Task
+from infra_gym.worlds.simulated import SimulatedWorld
+
+DEFINITION = find_definition("SimpleK8sWebApp-v0")
+PLACE = Place("sim", "tests", "env", 15.0, 4.0, DEFINITION.workload)
+
+
+class BreakableWorld(SimulatedWorld):
+    """The twin, failing when told, and telling how it was reset and closed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            DEFINITION, workload=DEFINITION.workload, interval_s=15.0, time_scale=4.0
+        )
+        self.failures = 0
+        self.modes: list[str] = []
+        self.closed: list[bool] = []
+
+    def reset(self, seed, controls, mode):
+        self.modes.append(mode)
+        return super().reset(seed, controls, mode)
+
+    def step(self, controls):
+        if self.failures:
+            self.failures -= 1
+            raise PrometheusUnavailableError("Prometheus is gone")
+        return super().step(controls)
+
+    def close(self, *, keep=False):
+        self.closed.append(keep)
+        super().close(keep=keep)
+
+
+def make_env(**arguments) -> InfraEnv:
+    arguments.setdefault("budget", Budget())
+    return InfraEnv(DEFINITION, PLACE, BreakableWorld(), Task(DEFINITION), **arguments)
+
+
+def test_gymnasium_finds_nothing_to_complain_about():
+    check_env(make_env(), skip_render_check=True)
+
+
+def test_step_comes_after_reset_and_before_close():
+    env = make_env()
+    with pytest.raises(NotReadyError, match="reset was not called"):
+        env.step(1)
+    env.reset(seed=1)
+    env.step(1)
+    env.close()
+    env.close()
+    with pytest.raises(NotReadyError, match="closed"):
+        env.step(1)
+
+
+def test_the_seed_decides_the_load_and_is_told():
+    env = make_env()
+    _, first = env.reset(seed=3)
+    _, again = env.reset(seed=3)
+    _, other = env.reset(seed=4)
+    assert first["schedule_sha256"] == again["schedule_sha256"] != other["schedule_sha256"]
+    _, unseeded = env.reset()
+    assert env.reset(seed=unseeded["seed"])[1]["schedule_sha256"] == unseeded["schedule_sha256"]
+
+
+def test_a_failure_is_an_error_and_no_reward():
+    env = make_env()
+    env.reset(seed=1)
+    env.world.failures = 1
+    with pytest.raises(PrometheusUnavailableError):
+        env.step(1)
+    with pytest.raises(NotReadyError, match="the step before failed"):
+        env.step(1)
+    env.reset()
+    assert env.world.modes == ["soft", "full"]
+
+
+def test_a_failure_may_truncate_but_not_without_end():
+    env = make_env(on_failure="truncate")
+    observation, _ = env.reset(seed=1)
+    for _ in range(2):
+        env.world.failures = 1
+        last, reward, terminated, truncated, info = env.step(1)
+        assert (reward, terminated, truncated) == (0.0, False, True)
+        assert "Prometheus is gone" in info["invalid"]
+        assert np.array_equal(last, observation)
+        observation, _ = env.reset(seed=1)
+    env.world.failures = 1
+    with pytest.raises(PrometheusUnavailableError):
+        env.step(1)
+
+
+def test_a_wrong_action_leaves_the_episode_as_it_was():
+    env = make_env()
+    env.reset(seed=1)
+    with pytest.raises(ActionError):
+        env.step(float("nan"))
+    *_, info = env.step(2)
+    assert info["controls"] == {"replicas": 3}
+
+
+def test_a_spent_budget_truncates_tears_down_and_ends_it_all():
+    env = make_env(budget=Budget(usd=0.0004))
+    env.reset(seed=1)
+    *_, truncated, info = env.step(1)
+    assert not truncated
+    *_, truncated, info = env.step(2)
+    *_, truncated, info = env.step(1)
+    assert truncated
+    assert "budget spent" in info["truncated_because"]
+    assert env.world.closed == [False]
+    with pytest.raises(EpisodeOverError, match="budget spent"):
+        env.reset()
+
+
+def test_keeping_reaches_the_world():
+    env = make_env(keep=True)
+    env.reset(seed=1)
+    env.close()
+    assert env.world.closed == [True]
+
+
+def test_the_reset_mode_is_checked():
+    with pytest.raises(SettingsError, match="write 'soft', 'layer' or 'full'"):
+        make_env().reset(options={"mode": "hard"})
+
+
+def test_the_log_has_every_step(tmp_path):
+    env = make_env(log=tmp_path / "run.jsonl")
+    assert not list(tmp_path.iterdir()), "construction touches nothing"
+    _, info = env.reset(seed=5)
+    _, reward, *_ = env.step(2)
+    env.close()
+    run = read_run(tmp_path / "run.jsonl")
+    assert run.header.id == DEFINITION.id
+    (episode,) = run.episodes
+    assert episode.reset.schedule_sha256 == info["schedule_sha256"]
+    assert [step.reward for step in episode.steps] == [reward]
+
+
+def test_it_can_be_looked_at():
+    text = make_env(render_mode="ansi")
+    text.reset(seed=1)
+    text.step(2)
+    assert "latency_p95" in str(text.render())
+    picture = make_env(render_mode="rgb_array")
+    picture.reset(seed=1)
+    for _ in range(3):
+        picture.step(2)
+    pixels = picture.render()
+    assert pixels.dtype == np.uint8
+    assert pixels.ndim == 3
+    assert len(np.unique(pixels)) > 2
+    with pytest.raises(SettingsError, match="render_mode"):
+        make_env(render_mode="hologram")
