@@ -1,0 +1,1 @@
+"""The command line: ``infra-gym envs | layers | backend | run | doctor``."""

@@ -1,0 +1,260 @@
+"""``infra-gym doctor``: what is installed, what is missing, and what to type.
+
+The main job is an environment on target ``local``: Terraform or OpenTofu, Prometheus, a folder to
+write to, and the state backend. What only other targets need is told, but is no failure.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from infra_gym.cli.output import Output, command, table
+from infra_gym.errors import InfraGymError
+
+if TYPE_CHECKING:
+    from infra_gym.settings import Settings
+
+_VERSION_DEADLINE_S = 15
+
+# What to type, by the first of these programs that is there; "" is for where none is.
+_INSTALL: dict[str, dict[str, str]] = {
+    "terraform": {
+        "brew": "brew install opentofu",
+        "snap": "sudo snap install --classic opentofu",
+        "": "curl -fsSL https://get.opentofu.org/install-opentofu.sh -o install-opentofu.sh"
+        " && sh install-opentofu.sh --install-method deb"
+        " (rpm on Fedora, apk on Alpine), or see https://developer.hashicorp.com/terraform/install",
+    },
+    "prometheus": {
+        "brew": "brew install prometheus",
+        "apt-get": "sudo apt-get install --no-install-recommends prometheus",
+        "": "put the program from https://prometheus.io/download/ on the PATH",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor's report."""
+
+    name: str
+    ok: bool
+    found: str
+    needed: bool = True
+    """The main job cannot run without it."""
+    next: str = ""
+    """What to type, where it is not ok."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``doctor`` to the program."""
+    command(app, "doctor")(doctor)
+
+
+def doctor(output: Output) -> None:
+    """Tell what is installed, what is missing, and what to type.
+
+    Exit code 0: the main job, an environment on target local, can run. Exit code 1: it cannot.
+    """
+    from rich.markup import escape
+
+    from infra_gym.settings import load_settings, settings_file
+
+    settings = load_settings()
+    checks = examine(settings)
+    ready = all(check.ok for check in checks if check.needed)
+    document = {
+        "ready": ready,
+        "settings_file": settings_file(),
+        "checks": [asdict(check) for check in checks],
+    }
+    steps = [f"  {check.name}: {check.next}" for check in checks if not check.ok and check.next]
+    verdict = (
+        "[green]Ready:[/green] infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20"
+        if ready
+        else "[red]Not ready.[/red] Without Terraform and Prometheus: --target sim"
+    )
+    output.result(
+        document,
+        table(
+            "", "WHAT", "FOUND", rows=[(_mark(check), check.name, check.found) for check in checks]
+        ),
+        *(["What to type:", *map(escape, steps)] if steps else []),
+        verdict,
+    )
+    if not ready:
+        raise typer.Exit(1)
+
+
+def examine(settings: Settings) -> list[Check]:
+    """All checks, in the order in which they are shown."""
+    return [
+        _python(),
+        _terraform(settings),
+        _prometheus(settings),
+        _supervisor(),
+        _data_folder(settings.data_folder),
+        _state(settings),
+        _kubernetes(),
+        _digitalocean(),
+        _training(),
+    ]
+
+
+def _python() -> Check:
+    system = platform.system()
+    found = f"Python {platform.python_version()} on {_system_name()}"
+    supported = system in ("Linux", "Darwin")
+    return Check(
+        "system", supported, found, next="use Linux, macOS or WSL: Windows is not supported"
+    )
+
+
+def _system_name() -> str:
+    if sys.platform == "darwin":
+        return f"macOS {platform.mac_ver()[0]}"
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return platform.system()
+
+
+def _terraform(settings: Settings) -> Check:
+    from infra_gym.terraform.command import Terraform
+
+    def find() -> str:
+        terraform = Terraform(settings.binary)
+        return f"{terraform.name} {terraform.version} ({terraform.path})"
+
+    return _attempt("terraform or tofu", find, install("terraform"))
+
+
+def _prometheus(settings: Settings) -> Check:
+    program = settings.prometheus or "prometheus"
+
+    def find() -> str:
+        path = shutil.which(program)
+        if path is None:
+            raise FileNotFoundError(f"no program {program!r} on the PATH")
+        answer = subprocess.run(
+            [path, "--version"],
+            capture_output=True,
+            text=True,
+            timeout=_VERSION_DEADLINE_S,
+            check=True,
+        )
+        words = (answer.stdout or answer.stderr).split()
+        version = words[2] if words[:2] == ["prometheus,", "version"] else "of unknown version"
+        return f"prometheus {version} ({path})"
+
+    return _attempt("prometheus", find, install("prometheus"))
+
+
+def _supervisor() -> Check:
+    found = importlib.util.find_spec("supervisor") is not None
+    text = "installed with the package" if found else "not importable"
+    return Check("supervisor", found, text, next=f"{sys.executable} -m pip install supervisor")
+
+
+def _data_folder(folder: Path) -> Check:
+    import tempfile
+
+    def write() -> str:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free / 1e9
+        return f"{folder}, writable, {free:.1f} GB free"
+
+    return _attempt(
+        "data folder", write, "set another folder: export INFRA_GYM_DATA_FOLDER=/path/to/folder"
+    )
+
+
+def _state(settings: Settings) -> Check:
+    from infra_gym.stack.storage import open_storage
+
+    state = settings.state
+    place = f"{state.backend} {state.bucket}" if state.bucket else "local folder"
+
+    def read() -> str:
+        open_storage(settings).keys("infrastructure/")
+        return f"{place}, reachable"
+
+    return _attempt("state backend", read, "infra-gym backend check")
+
+
+def _kubernetes() -> Check:
+    paths = [
+        Path(path).expanduser()
+        for name in ("KUBE_CONFIG_PATH", "KUBECONFIG")
+        for path in os.environ.get(name, "").split(os.pathsep)
+        if path
+    ] or [Path.home() / ".kube" / "config"]
+    found = next((str(path) for path in paths if path.is_file()), None)
+    return Check(
+        "kubeconfig",
+        found is not None,
+        found or "none; only target k8s needs one",
+        needed=False,
+        next="export KUBE_CONFIG_PATH=/path/to/kubeconfig (only for target k8s)",
+    )
+
+
+def _digitalocean() -> Check:
+    found = bool(os.environ.get("DIGITALOCEAN_TOKEN"))
+    return Check(
+        "DigitalOcean",
+        found,
+        "DIGITALOCEAN_TOKEN is set" if found else "no DIGITALOCEAN_TOKEN; only target do needs it",
+        needed=False,
+        next="export DIGITALOCEAN_TOKEN=... (only for target do, which costs money)",
+    )
+
+
+def _training() -> Check:
+    found = importlib.util.find_spec("stable_baselines3") is not None
+    return Check(
+        "training",
+        found,
+        "Stable-Baselines3 is installed"
+        if found
+        else "no Stable-Baselines3; only training needs it",
+        needed=False,
+        next=f"{sys.executable} -m pip install 'infra-gym[train]'",
+    )
+
+
+def install(program: str) -> str:
+    """What to type on this machine to get ``terraform`` or ``prometheus``."""
+    lines = _INSTALL[program]
+    if sys.platform == "darwin":
+        return lines["brew"]
+    return next((line for tool, line in lines.items() if tool and shutil.which(tool)), lines[""])
+
+
+def _attempt(name: str, find: Callable[[], str], to_type: str) -> Check:
+    try:
+        return Check(name, ok=True, found=find())
+    except InfraGymError as error:
+        return Check(name, ok=False, found=error.message, next=to_type)
+    except (OSError, subprocess.SubprocessError) as error:
+        return Check(name, ok=False, found=str(error), next=to_type)
+
+
+def _mark(check: Check) -> Any:
+    from rich.text import Text
+
+    if check.ok:
+        return Text("✓", "green")
+    return Text("✗", "bold red") if check.needed else Text("-", "dim")
