@@ -1,8 +1,8 @@
 """Where environments and layers are found.
 
-Three places, the first that has the name wins: a path, for an environment given as ``my/file.yaml``;
-``envs/`` and ``layers/`` beside the user's ``infra-gym.toml``; and those that come with the package,
-which lie at the checkout's root, or in the wheel under ``infra_gym/_data``.
+Three places, the first that has the name wins: a path, for an environment given as
+``my/file.yaml``; ``envs/`` and ``layers/`` beside the user's ``infra-gym.toml``; and those that
+come with the package, which lie at the checkout's root, or in the wheel under ``infra_gym/_data``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from infra_gym.definitions.loading import load_definition
 from infra_gym.definitions.models import Definition
-from infra_gym.errors import UnknownNameError
+from infra_gym.errors import DefinitionError, UnknownNameError
 from infra_gym.settings import settings_file
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -36,9 +36,9 @@ def definition_file(name: str) -> Path:
     """The file of an environment, given by id or by the path of a ``.yaml`` file.
 
     Raises:
-        UnknownNameError: There is no such id or file; names the nearest.
+        UnknownNameError: There is no such id; names the nearest.
     """
-    if name.endswith((".yaml", ".yml")) and Path(name).is_file():
+    if name.endswith((".yaml", ".yml")):
         return Path(name)
     files = _definition_files()
     if name not in files:
@@ -50,10 +50,17 @@ def find_definition(name: str) -> Definition:
     """The environment ``name``: an id, or the path of a ``.yaml`` file.
 
     Raises:
-        UnknownNameError: There is no such id or file.
-        DefinitionError: Its file is broken.
+        UnknownNameError: There is no such id; names the nearest.
+        DefinitionError: Its file is missing or broken, or holds another id than its name says.
     """
-    return load_definition(definition_file(name))
+    file = definition_file(name)
+    definition = load_definition(file)
+    if file.stem != definition.id:
+        raise DefinitionError(
+            f"{file}: id: {definition.id!r} lies in a file of another name; "
+            f"rename it to {definition.id}.yaml"
+        )
+    return definition
 
 
 def layer_names() -> list[str]:

@@ -1,9 +1,10 @@
 """Expressions: read, checked and evaluated.
 
-The text passes three gates. Its *tokens* must be numbers, ASCII names and the known operators, so no
-string, bracket, dot or comment reaches the parser. Its *syntax tree* may hold only the forms listed
-here. What is left is turned into nested Python functions over floats; Python's own ``eval`` and
-``compile`` never see it. Numbers are floats from the start, so that no power can grow without bound.
+The text passes three gates. Its *tokens* must be numbers, ASCII names and the known operators, so
+no string, bracket, dot or comment reaches the parser. Its *syntax tree* may hold only the forms
+listed here. What is left is turned into nested Python functions over floats; Python's own ``eval``
+and ``compile`` never see it. Numbers are floats from the start, so that no power can grow without
+bound.
 
 Every value on the way is a finite number or NaN. NaN stands for "cannot be known": it comes from a
 division by zero, a logarithm of nothing, an overflow or a NaN put in, and it spreads through every
@@ -28,10 +29,9 @@ _NAN = math.nan
 _Evaluate = Callable[[Mapping[str, float]], float]
 
 _TOKEN = re.compile(
-    r"""\s*(?: (?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w.])   # a number
-             | [A-Za-z_][A-Za-z0-9_]*                                     # a name or a word operator
-             | \*\*|<=|>=|==|!=|[-+*/%<>(),]
-             | $ )""",
+    r"""\s*(?: (?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w.])  # a number
+             | [A-Za-z_][A-Za-z0-9_]*                                    # a name or and, or, ...
+             | \*\*|<=|>=|==|!=|[-+*/%<>(),] )""",
     re.VERBOSE | re.ASCII,
 )
 
@@ -143,7 +143,8 @@ class _Reader:
         try:
             tree = ast.parse(self.text, mode="eval")
         except SyntaxError as error:
-            raise self._refusal("this cannot be read", (error.offset or 1) - 1) from None
+            column = (error.offset or len(self.text) + 1) - 1  # 0: something is missing at the end
+            raise self._refusal(error.msg, column) from None
         except (MemoryError, RecursionError):
             raise self._refusal(f"more than {MAX_DEPTH} levels deep", 0) from None
         return self._node(tree.body, 0)
@@ -199,7 +200,7 @@ class _Reader:
             value = math.inf
         if not math.isfinite(value):
             raise self._refusal("this number is too large", node.col_offset)
-        return lambda values: value
+        return lambda _: value
 
     def _name(self, node: ast.Name) -> _Evaluate:
         name = node.id

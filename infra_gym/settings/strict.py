@@ -136,10 +136,12 @@ def _words(detail: ErrorDetails) -> str:
             return f"a mapping (key: value) is needed, not {_short(given)}"
         case "tuple_type" | "list_type":
             return f"a list is needed, not {_short(given)}"
+        case "too_short":
+            return f"at least {context['min_length']} are needed, not {context['actual_length']}"
         case "value_error":
             return str(context["error"])
-    text = detail["msg"].removeprefix("Input ")
-    return f"{text}, not {_short(given)}" if text.startswith("should") else text
+    wish, _, _ = detail["msg"].removeprefix("Input ").partition(",")
+    return f"{wish}, not {_short(given)}"
 
 
 def _not_among(given: Any, expected: str) -> str:

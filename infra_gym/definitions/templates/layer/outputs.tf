@@ -1,0 +1,4 @@
+output "name" {
+  description = "What was made."
+  value       = terraform_data.this.output
+}
