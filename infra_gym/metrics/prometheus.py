@@ -30,6 +30,7 @@ ATTEMPTS = 3
 RETRY_WAIT_S = 0.1
 # More connections than queries in one read, so that every one is kept alive for the next read.
 CONNECTIONS = 32
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Prometheus:
         url = url.rstrip("/")
         self.url = _without_credentials(url)
         self.deadline_s = deadline_s
-        self._session = session or requests.Session()
+        self._session = session or _session_for(url)
         self._client = PrometheusConnect(url, session=self._session)
         self._session.mount(url, _DeadlineAdapter(pool_maxsize=CONNECTIONS))
 
@@ -264,6 +265,8 @@ def _series_of(result: Any) -> list[Series]:
     series = []
     for entry in result:
         samples = entry["values"] if "values" in entry else [entry["value"]]
+        if not samples:
+            raise ValueError("a series without samples")
         series.append(
             Series(
                 labels=dict(entry["metric"]),
@@ -272,6 +275,13 @@ def _series_of(result: Any) -> list[Series]:
             )
         )
     return series
+
+
+def _session_for(url: str) -> requests.Session:
+    session = requests.Session()
+    if urlsplit(url).hostname in LOOPBACK:
+        session.trust_env = False  # HTTP_PROXY is for other machines
+    return session
 
 
 def _without_credentials(url: str) -> str:
@@ -283,7 +293,7 @@ def _innermost(error: BaseException) -> str:
     """The operating system's words at the bottom of a chain of exceptions, if any."""
     words, inner = str(error), error.__cause__ or error.__context__
     while inner is not None:
-        if isinstance(inner, OSError) and inner.strerror:
-            words = inner.strerror
+        if isinstance(inner, OSError):
+            words = inner.strerror or str(inner)
         inner = inner.__cause__ or inner.__context__
     return words

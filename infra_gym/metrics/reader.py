@@ -23,6 +23,7 @@ from infra_gym.metrics.readings import Counters, Growth
 POLL_S = 0.05
 # A sample may become visible after its own time: a scrape is stored when its last byte has come.
 LOOKBACK_S = 10.0
+BASELINE_WINDOW_S = 300.0
 # A series without a sample for so many scrapes has vanished; one scrape may be lost.
 SCRAPES_TO_VANISH = 3
 
@@ -65,6 +66,7 @@ class MetricsReader:
     ) -> None:
         self._prometheus = prometheus
         self._scrape_interval_s = scrape_interval_s
+        self._lookback_s = max(LOOKBACK_S, SCRAPES_TO_VANISH * scrape_interval_s)
         self._bounds = dict(bounds)
         self._counters = {n: m for n, m in metrics.items() if isinstance(m, CounterMetric)}
         self._histograms = {n: m for n, m in metrics.items() if isinstance(m, HistogramMetric)}
@@ -82,11 +84,11 @@ class MetricsReader:
         """Begin here: the next reading tells what grew since ``at`` (Prometheus's clock)."""
         # As far back as Prometheus itself looks, so that a target which is only out of reach now
         # does not come back as if all that it ever counted were new.
-        ranges = [range_of(selector, 300.0) for selector in self._selectors]
-        for counters, series in zip(
-            self._selectors.values(), self._prometheus.all_of(ranges, at), strict=True
-        ):
+        ranges = [range_of(selector, BASELINE_WINDOW_S) for selector in self._selectors]
+        answers = self._prometheus.all_of(ranges, at)
+        for counters, series in zip(self._selectors.values(), answers, strict=True):
             counters.baseline(series)
+            counters.vanished(series, self._alive_since(at))
         self._last = at
 
     def read(self, at: float) -> Measured:
@@ -105,7 +107,7 @@ class MetricsReader:
         if step_s <= 0:
             raise ValueError(f"readings must go forward, not from {self._last} to {at}")
         expressions = list(dict.fromkeys(gauge.gauge for gauge in self._gauges.values()))
-        ranges = [range_of(selector, step_s + LOOKBACK_S) for selector in self._selectors]
+        ranges = [range_of(selector, step_s + self._lookback_s) for selector in self._selectors]
         answers = self._prometheus.all_of([*ranges, *expressions], at)
         ranged = dict(zip(self._selectors, answers[: len(ranges)], strict=True))
         instants = dict(zip(expressions, answers[len(ranges) :], strict=True))
@@ -127,7 +129,7 @@ class MetricsReader:
         for name, gauge in self._gauges.items():
             reading.gauge(name, gauge, instants[gauge.gauge])
         self._last = at
-        alive_since = at - SCRAPES_TO_VANISH * self._scrape_interval_s
+        alive_since = self._alive_since(at)
         return Measured(
             values=reading.values,
             by_label=reading.by_label,
@@ -146,7 +148,7 @@ class MetricsReader:
 
     def await_fresh(
         self,
-        at: float,
+        at: float | Callable[[], float],
         jobs: Sequence[str],
         *,
         deadline_s: float,
@@ -157,7 +159,8 @@ class MetricsReader:
         """Wait until, at ``at``, every target that is up has a sample of the last scrape interval.
 
         Args:
-            at: The time that will be read at (Prometheus's clock), not in the future.
+            at: The time that will be read at (Prometheus's clock), not in the future. A function
+                is asked again at every look, for waiting until targets come up.
             jobs: Whose targets. One whose last scrape failed (``up`` 0) is not waited for.
             deadline_s: Seconds to wait at most.
             required: The jobs of which at least one target must be up, such as the load's sender.
@@ -175,8 +178,9 @@ class MetricsReader:
         selector = f'up{{job=~"{either}"}}'
         started = clock()
         while True:
-            targets = self._prometheus.last_samples(selector, at, LOOKBACK_S)
-            late = self._not_fresh(targets, at, required)
+            moment = at() if callable(at) else at
+            targets = self._prometheus.last_samples(selector, moment, self._lookback_s)
+            late = self._not_fresh(targets, moment, required)
             if not late:
                 return clock() - started
             if clock() - started >= deadline_s:
@@ -194,8 +198,11 @@ class MetricsReader:
         return [f"no target of job {job} is up" for job in sorted(absent)] + [
             f"{_target_name(target.labels)} was last scraped {at - target.time:.1f} s before"
             for target in up
-            if target.time < at - self._scrape_interval_s
+            if target.time <= at - self._scrape_interval_s
         ]
+
+    def _alive_since(self, at: float) -> float:
+        return at - SCRAPES_TO_VANISH * self._scrape_interval_s
 
     def _vanished(
         self, ranged: Mapping[str, Sequence[Series]], alive_since: float

@@ -17,6 +17,7 @@ from infra_gym.errors import MetricsError
 from infra_gym.metrics.prometheus import Series
 
 Key = frozenset[tuple[str, str]]
+Sample = tuple[float, float]  # seconds since the epoch, value
 
 
 @dataclass(frozen=True)
@@ -29,23 +30,21 @@ class Growth:
     rate: float
     """Its part in the step's average, per second."""
     own_rate: float | None
-    """Its rate between its own samples; ``None`` where it has only one."""
+    """Its rate between its own samples; ``None`` where it was born with only one."""
 
 
 class Counters:
     """The series of one selector."""
 
     def __init__(self) -> None:
-        self._bases: dict[Key, tuple[float, float]] = {}
+        self._bases: dict[Key, Sample] = {}
         self._present: set[Key] = set()
 
     def baseline(self, series: Iterable[Series]) -> None:
         """Begin here: what was counted so far belongs to nobody."""
-        self._present = set()
         for one in series:
             _check(one)
             self._bases[_key(one)] = (one.time, one.value)
-            self._present.add(_key(one))
 
     def advance(self, series: Sequence[Series], *, step_s: float) -> list[Growth]:
         """The growth of every series that has a sample later than its base.
@@ -73,34 +72,36 @@ class Counters:
     def _grow(self, one: Series, step_s: float) -> Growth | None:
         key = _key(one)
         base = self._bases.get(key)
-        if base is not None and one.time <= base[0]:
-            return None
-        later = [
-            (moment, value)
-            for moment, value in zip(one.times, one.values, strict=True)
-            if base is None or moment > base[0]
+        samples = [
+            sample
+            for sample in zip(one.times, one.values, strict=True)
+            if base is None or sample[0] > base[0]
         ]
-        start = later[0] if base is None else base
-        born_with = start[1] if base is None else 0.0
-        rise = _rise([start[1], *(value for _, value in later)])
-        seconds = one.time - start[0]
-        own_rate = rise / seconds if seconds > 0 else None
-        self._bases[key] = (one.time, one.value)
-        in_step = base is not None and own_rate is not None
-        return Growth(
-            labels=one.labels,
-            difference=born_with + rise,
-            rate=own_rate if in_step and own_rate is not None else (born_with + rise) / step_s,
-            own_rate=own_rate,
-        )
+        if not samples:
+            return None
+        self._bases[key] = samples[-1]
+        if base is None or samples[0][1] < base[1]:
+            return _born(one.labels, samples, step_s)
+        rise = _rise([base, *samples])
+        rate = rise / (samples[-1][0] - base[0])
+        return Growth(one.labels, rise, rate, rate)
 
 
-def _rise(values: Sequence[float]) -> float:
+def _born(labels: Mapping[str, str], samples: Sequence[Sample], step_s: float) -> Growth:
+    """The growth of a series that began at 0 in this step, nobody knows when."""
+    rise = _rise(samples)
+    difference = samples[0][1] + rise
+    seconds = samples[-1][0] - samples[0][0]
+    own_rate = rise / seconds if seconds > 0 else None
+    return Growth(labels, difference, difference / step_s, own_rate)
+
+
+def _rise(samples: Sequence[Sample]) -> float:
     """The sum of rises; a fall means that the counter began again at 0."""
-    total = 0.0
-    for before, after in itertools.pairwise(values):
-        total += after - before if after >= before else after
-    return total
+    return math.fsum(
+        after - before if after >= before else after
+        for (_, before), (_, after) in itertools.pairwise(samples)
+    )
 
 
 def _key(series: Series) -> Key:
