@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from infra_gym.terraform.documents import Event
 
 _HISTORY = 40
+_COUNTS = ("replicas", "requests")
 # What one line a step tells, where the environment has it.
 _HEADLINES = ("ready", "request_rate", "latency_p95", "slo_share")
 
@@ -138,7 +139,7 @@ class Lines:
         names = [*self._episode.definition.controls, *_HEADLINES]
         rows = [self._episode.rows[name] for name in names if name in self._episode.rows]
         numbers = "  ".join(
-            f"{row.name.replace('_', ' ')} {latest(row)} {row.unit}".rstrip()
+            f"{row.name.replace('_', ' ')} {latest(row)}{_suffix(row.unit)}"
             for row in rows
             if row.history
         )
@@ -188,9 +189,14 @@ def latest(row: Row) -> str:
     value = row.history[-1]
     if row.unit == "%":
         return f"{value * 100:.1f}"
-    if value.is_integer() and row.unit in ("replicas", "requests"):
+    if value.is_integer() and row.unit in _COUNTS:
         return f"{value:.0f}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _suffix(unit: str) -> str:
+    """The unit in a sentence, where a count needs none."""
+    return "" if unit in ("", *_COUNTS) else f" {unit}"
 
 
 def _history(values: list[float]) -> str:

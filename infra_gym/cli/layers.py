@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from infra_gym.cli.selection import Selection
     from infra_gym.settings import Settings
-    from infra_gym.stack.status import StackStatus
+    from infra_gym.stack import Stack, StackStatus
     from infra_gym.terraform.documents import Applied, Plan
     from infra_gym.terraform.hcl import Variable
 
@@ -164,13 +165,12 @@ def apply(
     environment: Environment = None,
 ) -> None:
     """Apply a stack's layers, or some of them; after a failure, the same again resumes."""
-    from infra_gym.cli.progress import shown as progress
     from infra_gym.cli.selection import select
 
     selection = select(names, project=project, environment=environment, target=target, new=True)
     inputs = selection.inputs(var or ())
     output.note(f"Stack {selection.name} on target {selection.target}")
-    with progress(output, selection.command_layers) as on_event, selection.stack(on_event) as stack:
+    with _working(output, selection, selection.command_layers) as stack:
         applied = stack.apply(selection.chosen, inputs=inputs)
     output.result(
         _document(selection, layers=applied),
@@ -188,18 +188,55 @@ def destroy(
     environment: Environment = None,
 ) -> None:
     """Destroy a stack's layers, or some of them, in reverse order; the same again goes on."""
+    from infra_gym.cli.selection import select
+
+    selection = select(names or (), project=project, environment=environment, target=target)
+    layers = tuple(reversed(selection.command_layers))
+    with _working(output, selection, layers) as stack:
+        left = stack.destroy(selection.chosen)
+    for process in left:
+        output.note(f"Ended a process that was left: {process}")
+    output.result(
+        _document(selection, destroyed=layers, ended_processes=left),
+        f"Destroyed {', '.join(layers)} of {selection.name}.",
+    )
+
+
+@contextmanager
+def _working(output: Output, selection: Selection, layers: Sequence[str]) -> Iterator[Stack]:
+    """The stack, locked, with its progress shown; an interrupt says how to go on."""
     from infra_gym.cli.progress import shown as progress
+
+    try:
+        with progress(output, layers) as on_event, selection.stack(on_event) as stack:
+            yield stack
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "Stopped; the stack is half done.\n"
+            f"Next: the same command again, or: infra-gym layers destroy {selection.options}"
+        ) from None
+
+
+@command(app, "unlock")
+def unlock(
+    output: Output,
+    names: _SomeNames = None,
+    target: Target = None,
+    project: Project = None,
+    environment: Environment = None,
+) -> None:
+    """Free a stack from a run that you know to be dead, its Terraform state locks included."""
     from infra_gym.cli.selection import select
 
     selection = select(
-        names or (), project=project, environment=environment, target=target, new=False
+        names or (), project=project, environment=environment, target=target, blank=True
     )
-    layers = tuple(reversed(selection.command_layers))
-    with progress(output, layers) as on_event, selection.stack(on_event) as stack:
-        stack.destroy(selection.chosen)
+    holder = selection.stack().unlock()
     output.result(
-        _document(selection, destroyed=layers),
-        f"Destroyed {', '.join(layers)} of {selection.name}.",
+        _document(selection, held_by=holder),
+        f"Unlocked {selection.name}; it was held by {holder}."
+        if holder
+        else f"{selection.name} was not locked by a run.",
     )
 
 
@@ -214,9 +251,7 @@ def output_(
     """Print the outputs of a stack's layers; sensitive values are left out."""
     from infra_gym.cli.selection import select
 
-    selection = select(
-        names or (), project=project, environment=environment, target=target, new=False
-    )
+    selection = select(names or (), project=project, environment=environment, target=target)
     stack = selection.stack()
     outputs = {layer: stack.outputs(layer) for layer in selection.command_layers}
     output.result(
@@ -250,9 +285,7 @@ def status(
     if not names and settings.environment is None:
         _all_stacks(output, settings)
         return
-    selection = select(
-        names or (), project=project, environment=environment, target=target, new=False
-    )
+    selection = select(names or (), project=project, environment=environment, target=target)
     found = selection.stack().status()
     output.result(
         found,

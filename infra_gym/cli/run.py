@@ -220,11 +220,15 @@ def _left(env: InfraEnv, stack: Stack) -> str:
 
 def _workload(text: str, declared: Workload) -> dict[str, Any]:
     """The load as ``--workload`` says: another profile, or the declared one with other numbers."""
-    if "=" not in text:
-        return {"profile": text, "mean_rps": declared.mean_rps}
-    changed = {name: value(given) for name, given in pairs("--workload", text.split(",")).items()}
-    if changed.get("profile", declared.profile) == declared.profile:
-        return {**declared.model_dump(), **changed}
+    written = text if "=" in text else f"profile={text}"
+    changed = {
+        name: value(given) for name, given in pairs("--workload", written.split(",")).items()
+    }
+    profile = changed.get("profile", declared.profile)
+    if profile == declared.profile:
+        return {**declared.model_dump(exclude_none=True), **changed}
+    if profile == "trace" or declared.mean_rps is None:
+        return changed
     return {"mean_rps": declared.mean_rps, **changed}
 
 
@@ -251,6 +255,6 @@ def _summary(document: Mapping[str, Any]) -> list[Any]:
 def _number(number: Any, unit: str) -> str:
     if isinstance(number, Mapping):
         return ", ".join(f"{name} {count}" for name, count in number.items())
-    if isinstance(number, float):
+    if isinstance(number, float) and not (unit == "" and number.is_integer()):
         return f"{number * 100:.2f}" if unit == "%" else f"{number:.4f}"
-    return str(number)
+    return f"{number:.0f}" if isinstance(number, float) else str(number)

@@ -131,7 +131,8 @@ def select(
     project: str | None,
     environment: str | None,
     target: str | None,
-    new: bool,
+    new: bool = False,
+    blank: bool = False,
 ) -> Selection:
     """The stack that is meant.
 
@@ -141,7 +142,8 @@ def select(
         project: ``--project``.
         environment: ``--environment``.
         target: ``--target``.
-        new: Whether it may be a stack that is not there yet.
+        new: Whether it may get a new name.
+        blank: Whether ``-e`` may name what the ledger has no record of, without any layer.
 
     Raises:
         UsageError: The names mean nothing, or too much; says what to type.
@@ -149,7 +151,7 @@ def select(
     settings = load_settings(project=project, environment=environment, target=target)
     if names and "/" not in names[0]:
         return _environment(names[0], names[1:], settings, new=new)
-    return _layers(names, settings, target, new=new)
+    return _layers(names, settings, target, blank=blank)
 
 
 def stacks(settings: Settings) -> dict[str, StackRecord]:
@@ -180,7 +182,7 @@ def _environment(
         layers=layers,
         chosen=tuple(pick(one, layers) for one in names) or None,
         definition=definition,
-        record=_record(settings, name, needed=not new),
+        record=_record(settings, name),
     )
 
 
@@ -192,7 +194,7 @@ def _definition(identifier: str) -> Definition:
 
 def _name(definition: Definition, settings: Settings, *, new: bool) -> str:
     """The only stack of this id and target, or a new name."""
-    from infra_gym.environments.make import unique_name
+    from infra_gym.stack import unique_name
 
     found = [
         name
@@ -208,11 +210,11 @@ def _name(definition: Definition, settings: Settings, *, new: bool) -> str:
         )
     if not new:
         raise _nothing_there(f"of {definition.id} on target {settings.target}", settings)
-    return unique_name(definition, settings.target)
+    return unique_name(definition.id, settings.target)
 
 
 def _layers(
-    names: Sequence[str], settings: Settings, target: str | None, *, new: bool
+    names: Sequence[str], settings: Settings, target: str | None, *, blank: bool
 ) -> Selection:
     for name in names:
         find_layer(name)
@@ -222,8 +224,8 @@ def _layers(
             "which stack? Layers need the name of an environment, or an id comes first",
             next_command=" or ".join(f"-e {name}" for name in known) or "add -e NAME",
         )
-    record = _record(settings, settings.environment, needed=not new)
-    if record is None and not names:
+    record = _record(settings, settings.environment)
+    if record is None and not names and not blank:
         raise _nothing_there(f"named {settings.environment}", settings)
     recorded = record.layers if record else ()
     provider = names[-1].partition("/")[0] if names else ""
@@ -242,11 +244,8 @@ def _layers(
     )
 
 
-def _record(settings: Settings, name: str, *, needed: bool) -> StackRecord | None:
-    record = Ledger(open_storage(settings), settings.project, name).stack()
-    if record is None and needed:
-        raise _nothing_there(f"named {name}", settings)
-    return record
+def _record(settings: Settings, name: str) -> StackRecord | None:
+    return Ledger(open_storage(settings), settings.project, name).stack()
 
 
 def _recorded_definition(record: StackRecord | None) -> Definition | None:
