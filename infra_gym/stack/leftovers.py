@@ -1,0 +1,92 @@
+"""Processes of a run, found by their working directory.
+
+Whatever works inside a run's folder belongs to that run: its Terraform inside the layers' run
+directories, the processes of local layers inside ``processes/``. So they are found again after any
+crash, without a list that could be wrong.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+_TERRAFORM = ("terraform", "tofu", "opentofu")
+_STOP_S = 5.0
+
+
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """All processes whose working directory is ``folder`` or lies in it."""
+    inside = folder.resolve()
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            # Linux marks a directory that was removed under a process.
+            where = Path(process.cwd().removesuffix(" (deleted)"))
+            if where.is_relative_to(inside) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def terraforms_in(folder: Path) -> list[psutil.Process]:
+    """The Terraform commands that work in ``folder``, without their providers and provisioners."""
+    found = []
+    for process in processes_in(folder):
+        with suppress(psutil.Error):
+            if process.name() in _TERRAFORM:
+                found.append(process)
+    return found
+
+
+def end_terraforms(folder: Path, *, grace_s: float) -> int:
+    """End the Terraform of a dead run: one gentle SIGINT, then wait, then kill. Returns how many.
+
+    Args:
+        folder: The run's folder.
+        grace_s: Seconds to wait; a Terraform that is killed loses what it was just making.
+    """
+    commands = terraforms_in(folder)
+    family = [*commands]
+    for command in commands:
+        with suppress(psutil.Error):
+            family += command.children(recursive=True)
+            command.send_signal(signal.SIGINT)
+    psutil.wait_procs(commands, timeout=grace_s)
+    processes = (folder / "processes").resolve()
+    for process in family:
+        with suppress(psutil.Error, OSError):
+            if process.is_running() and not Path(process.cwd()).is_relative_to(processes):
+                process.kill()
+    psutil.wait_procs(commands, timeout=_STOP_S)
+    return len(commands)
+
+
+def end_processes(folder: Path) -> list[str]:
+    """End all processes in ``folder``, gently at first; returns what each was, for people."""
+    ended: list[str] = []
+    for _ in range(3):  # a supervisor may start one more while it is being ended
+        processes = processes_in(folder)
+        if not processes:
+            break
+        ended += [_describe(process) for process in processes]
+        _signal(processes, signal.SIGTERM)
+        _, alive = psutil.wait_procs(processes, timeout=_STOP_S)
+        _signal(alive, signal.SIGKILL)
+        psutil.wait_procs(alive, timeout=_STOP_S)
+    return ended
+
+
+def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(psutil.Error):
+            process.send_signal(number)
+
+
+def _describe(process: psutil.Process) -> str:
+    try:
+        return f"{process.pid} {' '.join(process.cmdline()[:3])}"
+    except psutil.Error:
+        return str(process.pid)

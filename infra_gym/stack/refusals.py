@@ -1,0 +1,160 @@
+"""What a stack refuses, and how it tells of failures: where, why, and what to type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from infra_gym.errors import (
+    InfraGymError,
+    LayerFailedError,
+    OwnershipLostError,
+    StackError,
+    StackMismatchError,
+    TerraformError,
+    TerraformInterruptedError,
+)
+from infra_gym.stack.execution import Outcome
+from infra_gym.stack.ledger import LayerRecord, StackRecord
+from infra_gym.stack.wiring import wires_in
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which stack it is.
+
+    Attributes:
+        project: The project.
+        environment: The environment's name.
+        id: The environment's id; ``None`` for single layers.
+        target: The target.
+        cluster: Which cluster, where that is known.
+        layers: The layers that were asked for.
+    """
+
+    project: str
+    environment: str
+    id: str | None
+    target: str
+    cluster: str | None
+    layers: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.project}/{self.environment}"
+
+    def command(self, what: str, layers: Sequence[str] | None = None) -> str:
+        """What to type for ``what`` (``apply``, ``destroy``, ...)."""
+        named = " ".join(layers or ([self.id] if self.id else self.layers))
+        return (
+            f"infra-gym layers {what} {named} --target {self.target} "
+            f"-p {self.project} -e {self.environment}"
+        )
+
+
+def refuse_another(identity: Identity, record: StackRecord | None) -> None:
+    """Refuse to work on a stack that is not this one.
+
+    Single layers belong to whatever stack lies under their name.
+
+    Raises:
+        StackMismatchError: It is of another id, target or cluster, or a local one of another
+        machine.
+    """
+    if record is None:
+        return
+    for what, theirs, ours in (
+        ("id", record.id, identity.id),
+        ("target", record.target, identity.target),
+        ("cluster", record.cluster, identity.cluster),
+    ):
+        any_will_do = ours is None or (what == "cluster" and theirs is None)
+        if theirs != ours and not any_will_do:
+            there = identity.command("destroy", [record.id] if record.id else record.layers)
+            raise StackMismatchError(
+                f"A stack of another {what} lies under this name: {theirs or 'single layers'}, "
+                f"not {ours}.",
+                environment=str(identity),
+                target=record.target,
+                next_command="choose another name with -e, or destroy that one first: "
+                + there.replace(f"--target {identity.target}", f"--target {record.target}"),
+            )
+    if record.target == "local" and not record.owner.is_here:
+        raise StackMismatchError(
+            f"The stack runs on the machine {record.owner.host}; its processes can be reached only "
+            "there.",
+            environment=str(identity),
+            target=record.target,
+            next_command=f"repeat the command on {record.owner.host}",
+        )
+
+
+def refuse_missing(
+    identity: Identity,
+    wired: Mapping[str, Mapping[str, Any]],
+    records: Mapping[str, LayerRecord],
+) -> None:
+    """Refuse, before anything is done, where an output is needed that will not be there.
+
+    Args:
+        identity: The stack.
+        wired: The inputs of the layers that are to be applied.
+        records: What the ledger knows.
+
+    Raises:
+        StackError: A layer that is needed is neither up nor to be applied.
+    """
+    for layer, values in wired.items():
+        for one in wires_in(values):
+            record = records.get(one.layer)
+            if one.layer not in wired and (record is None or record.status != "applied"):
+                raise StackError(
+                    f"layer {layer} needs the output {one.output} of {one.layer}, which is not up.",
+                    environment=str(identity),
+                    target=identity.target,
+                    layer=layer,
+                    next_command=identity.command("apply", [one.layer, layer]),
+                )
+
+
+def results(identity: Identity, what: str, outcome: Outcome[T]) -> dict[str, T]:
+    """The results, if all went well.
+
+    Args:
+        identity: The stack.
+        what: ``apply``, ``destroy`` or ``plan``.
+        outcome: What became of the layers.
+
+    Raises:
+        LayerFailedError: Terraform failed on a layer; names the layers not run, and what to type.
+        InfraGymError: What failed was not the layer: the lock was lost, the backend is gone.
+    """
+    failures = outcome.failures
+    if not failures:
+        return outcome.results
+    for error in failures.values():
+        if isinstance(error, OwnershipLostError) or not _is_the_layers(error):
+            raise error
+    texts = [f"Layer {layer}: {what} failed: {_text(error)}" for layer, error in failures.items()]
+    layer, first = next(iter(failures.items()))
+    own = first.next_command if isinstance(first, InfraGymError) else None
+    raise LayerFailedError(
+        "\n".join(texts),
+        not_run=outcome.not_run,
+        environment=str(identity),
+        target=identity.target,
+        layer=layer,
+        next_command=own or identity.command(what),
+    ) from first
+
+
+def _is_the_layers(error: Exception) -> bool:
+    if isinstance(error, TerraformInterruptedError):
+        return False
+    return isinstance(error, TerraformError) or type(error) is StackError
+
+
+def _text(error: Exception) -> str:
+    return error.message if isinstance(error, InfraGymError) else str(error)
