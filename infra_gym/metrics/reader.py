@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from infra_gym.definitions.models import CounterMetric, GaugeMetric, HistogramMetric, Metric
-from infra_gym.errors import DefinitionError, MetricsError, NotReadyError, StaleMetricsError
+from infra_gym.errors import MetricsError, NotReadyError, StaleMetricsError
 from infra_gym.metrics.histograms import quantile
 from infra_gym.metrics.prometheus import Prometheus, Series, range_of
 from infra_gym.metrics.readings import Counters, Growth
@@ -23,11 +23,13 @@ from infra_gym.metrics.readings import Counters, Growth
 POLL_S = 0.05
 # A sample may become visible after its own time: a scrape is stored when its last byte has come.
 LOOKBACK_S = 10.0
+# As far back as Prometheus itself looks, so that a target which is only out of reach at the
+# baseline does not come back as if all that it ever counted were new.
 BASELINE_WINDOW_S = 300.0
 # A series without a sample for so many scrapes has vanished; one scrape may be lost.
 SCRAPES_TO_VANISH = 3
 
-_BARE_SELECTOR = re.compile(r"^\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(\{.*\})?\s*$", re.DOTALL)
+Answers = dict[str, list[Series]]
 
 
 @dataclass(frozen=True)
@@ -67,29 +69,17 @@ class MetricsReader:
         self._prometheus = prometheus
         self._scrape_interval_s = scrape_interval_s
         self._lookback_s = max(LOOKBACK_S, SCRAPES_TO_VANISH * scrape_interval_s)
-        self._bounds = dict(bounds)
         self._counters = {n: m for n, m in metrics.items() if isinstance(m, CounterMetric)}
         self._histograms = {n: m for n, m in metrics.items() if isinstance(m, HistogramMetric)}
         self._gauges = {n: m for n, m in metrics.items() if isinstance(m, GaugeMetric)}
-        for name, histogram in self._histograms.items():
-            if histogram.starved is not None and name not in self._bounds:
-                raise DefinitionError(
-                    f"metrics.{name}: `starved: high` needs an observation of {name}, "
-                    "whose upper bound it takes"
-                )
+        self._bounds = {n: bounds[n] for n, m in self._histograms.items() if m.starved}
         self._selectors = {selector: Counters() for selector in self._all_selectors()}
         self._last: float | None = None
 
     def baseline(self, at: float) -> None:
         """Begin here: the next reading tells what grew since ``at`` (Prometheus's clock)."""
-        # As far back as Prometheus itself looks, so that a target which is only out of reach now
-        # does not come back as if all that it ever counted were new.
-        ranges = [range_of(selector, BASELINE_WINDOW_S) for selector in self._selectors]
-        answers = self._prometheus.all_of(ranges, at)
-        for counters, series in zip(self._selectors.values(), answers, strict=True):
-            counters.baseline(series)
-            counters.vanished(series, self._alive_since(at))
-        self._last = at
+        ranged, _ = self._ask(at, BASELINE_WINDOW_S, gauges={})
+        self._move_to(at, ranged)
 
     def read(self, at: float) -> Measured:
         """What grew since the last reading, and the gauges at ``at`` (Prometheus's clock).
@@ -106,44 +96,20 @@ class MetricsReader:
         step_s = at - self._last
         if step_s <= 0:
             raise ValueError(f"readings must go forward, not from {self._last} to {at}")
-        expressions = list(dict.fromkeys(gauge.gauge for gauge in self._gauges.values()))
-        ranges = [range_of(selector, step_s + self._lookback_s) for selector in self._selectors]
-        answers = self._prometheus.all_of([*ranges, *expressions], at)
-        ranged = dict(zip(self._selectors, answers[: len(ranges)], strict=True))
-        instants = dict(zip(expressions, answers[len(ranges) :], strict=True))
-        reading = _Reading()
+        ranged, instants = self._ask(at, step_s + self._lookback_s, gauges=self._gauges)
         growths = {
-            selector: counters.advance(ranged[selector], step_s=step_s)
+            selector: counters.growths(ranged[selector], step_s=step_s)
             for selector, counters in self._selectors.items()
         }
-        for name, counter in self._counters.items():
-            reading.counter(name, counter, growths[counter.counter])
-        for name, histogram in self._histograms.items():
-            reading.histogram(
-                name,
-                histogram,
-                growths[_bucket_selector(name, histogram)],
-                growths[_count_selector(name, histogram)],
-                self._bounds.get(name),
-            )
-        for name, gauge in self._gauges.items():
-            reading.gauge(name, gauge, instants[gauge.gauge])
-        self._last = at
-        alive_since = self._alive_since(at)
+        reading = self._reading(growths, instants)
+        # Only a reading that succeeded moves the bases: after an error it may be repeated.
+        vanished, sample_age_s = self._move_to(at, ranged)
         return Measured(
             values=reading.values,
             by_label=reading.by_label,
             empty=frozenset(reading.empty),
-            vanished=self._vanished(ranged, alive_since),
-            sample_age_s=max(
-                (
-                    at - one.time
-                    for series in ranged.values()
-                    for one in series
-                    if one.time > alive_since
-                ),
-                default=0.0,
-            ),
+            vanished=vanished,
+            sample_age_s=sample_age_s,
         )
 
     def await_fresh(
@@ -201,26 +167,48 @@ class MetricsReader:
             if target.time <= at - self._scrape_interval_s
         ]
 
-    def _alive_since(self, at: float) -> float:
-        return at - SCRAPES_TO_VANISH * self._scrape_interval_s
+    def _ask(
+        self, at: float, window_s: float, gauges: Mapping[str, GaugeMetric]
+    ) -> tuple[Answers, Answers]:
+        """The samples of every selector in a window before ``at``, and every gauge at ``at``."""
+        expressions = list(dict.fromkeys(gauge.gauge for gauge in gauges.values()))
+        ranges = [range_of(selector, window_s) for selector in self._selectors]
+        answers = self._prometheus.all_of([*ranges, *expressions], at)
+        asked = [*self._selectors, *expressions]
+        pairs = list(zip(asked, answers, strict=True))
+        return dict(pairs[: len(ranges)]), dict(pairs[len(ranges) :])
 
-    def _vanished(
-        self, ranged: Mapping[str, Sequence[Series]], alive_since: float
-    ) -> tuple[str, ...]:
-        names = {
-            _target_name(labels)
-            for selector, counters in self._selectors.items()
-            for labels in counters.vanished(ranged[selector], alive_since)
-        }
-        return tuple(sorted(names))
+    def _reading(self, growths: Mapping[str, Sequence[Growth]], instants: Answers) -> _Reading:
+        reading = _Reading()
+        for name, counter in self._counters.items():
+            reading.counter(name, counter, growths[counter.counter])
+        for name, histogram in self._histograms.items():
+            buckets = growths[_bucket_selector(histogram)]
+            counts = growths[_count_selector(histogram)]
+            reading.histogram(name, histogram, buckets, counts, self._bounds.get(name))
+        for name, gauge in self._gauges.items():
+            reading.gauge(name, gauge, instants[gauge.gauge])
+        return reading
+
+    def _move_to(self, at: float, ranged: Answers) -> tuple[tuple[str, ...], float]:
+        """Make this reading the base of the next; tells what vanished, and the samples' age."""
+        alive_since = at - SCRAPES_TO_VANISH * self._scrape_interval_s
+        gone: set[str] = set()
+        ages = [0.0]
+        for selector, counters in self._selectors.items():
+            series = ranged[selector]
+            counters.rebase(series)
+            gone.update(_target_name(labels) for labels in counters.vanished(series, alive_since))
+            ages += [at - one.time for one in series if one.time > alive_since]
+        self._last = at
+        return tuple(sorted(gone)), max(ages)
 
     def _all_selectors(self) -> Iterable[str]:
-        for name, counter in self._counters.items():
-            _parts(name, counter.counter)
+        for counter in self._counters.values():
             yield counter.counter
-        for name, histogram in self._histograms.items():
-            yield _bucket_selector(name, histogram)
-            yield _count_selector(name, histogram)
+        for histogram in self._histograms.values():
+            yield _bucket_selector(histogram)
+            yield _count_selector(histogram)
 
 
 class _Reading:
@@ -264,7 +252,7 @@ class _Reading:
             self.values[name] = value
         elif sums.get(math.inf, 0.0) > 0:
             raise MetricsError(f"metrics.{name}: {metric.histogram} has no finite buckets.")
-        elif metric.starved == "high" and bound is not None and any(g.difference for g in counts):
+        elif bound is not None and any(g.difference for g in counts):
             self.values[name] = bound
         else:
             self._nothing(name, metric, "nothing was counted since the last reading")
@@ -309,23 +297,14 @@ class _Reading:
         self.empty.add(name)
 
 
-def _parts(name: str, selector: str) -> tuple[str, str]:
-    """Metric name and matchers (with braces, or nothing) of a bare selector."""
-    match = _BARE_SELECTOR.match(selector)
-    if match is None:
-        raise DefinitionError(
-            f"metrics.{name}: {selector!r} is not a bare selector, such as "
-            'requests_total{code="200"}; an expression goes under `gauge`'
-        )
-    return match[1], match[2] or ""
+def _bucket_selector(metric: HistogramMetric) -> str:
+    name, brace, matchers = metric.histogram.partition("{")
+    return f"{name}_bucket{brace}{matchers}"
 
 
-def _bucket_selector(name: str, metric: HistogramMetric) -> str:
-    return "{}_bucket{}".format(*_parts(name, metric.histogram))
-
-
-def _count_selector(name: str, metric: HistogramMetric) -> str:
-    return f"{_parts(name, metric.histogram)[0]}_count"
+def _count_selector(metric: HistogramMetric) -> str:
+    """All that the histogram counted, whatever the labels."""
+    return metric.histogram.partition("{")[0] + "_count"
 
 
 def _label(name: str, label: str, labels: Mapping[str, str]) -> str:

@@ -1,7 +1,7 @@
 """Counters' growth from one reading to the next.
 
 Every series has a base: its last sample known. A reading adds up the rises from the base over each
-later sample, where a fall means that the counter began again at 0, and moves the base. So the
+later sample, where a fall means that the counter began again at 0; then the base moves. So the
 growths of all steps sum to the run's, however the samples fall into steps. Bases are kept for
 series that vanish, because a target that was only out of reach comes back with its old count.
 """
@@ -40,27 +40,25 @@ class Counters:
         self._bases: dict[Key, Sample] = {}
         self._present: set[Key] = set()
 
-    def baseline(self, series: Iterable[Series]) -> None:
-        """Begin here: what was counted so far belongs to nobody."""
-        for one in series:
-            _check(one)
-            self._bases[_key(one)] = (one.time, one.value)
-
-    def advance(self, series: Sequence[Series], *, step_s: float) -> list[Growth]:
+    def growths(self, series: Iterable[Series], *, step_s: float) -> list[Growth]:
         """The growth of every series that has a sample later than its base.
 
         Args:
             series: All samples since the last reading; earlier ones may be among them.
             step_s: Seconds since the last reading, by which the growth of a series that was born in
                 this step is divided.
+
+        Raises:
+            MetricsError: A value is negative, infinite or not a number.
         """
-        growths = []
+        found = (self._growth(one, step_s) for one in series)
+        return [growth for growth in found if growth is not None]
+
+    def rebase(self, series: Iterable[Series]) -> None:
+        """Make the last samples the bases: what they counted belongs to the past."""
         for one in series:
             _check(one)
-            growth = self._grow(one, step_s)
-            if growth is not None:
-                growths.append(growth)
-        return growths
+            self._bases[_key(one)] = (one.time, one.value)
 
     def vanished(self, series: Iterable[Series], since: float) -> list[dict[str, str]]:
         """The labels of series that were there before and have no sample after ``since``."""
@@ -69,9 +67,9 @@ class Counters:
         self._present = alive
         return gone
 
-    def _grow(self, one: Series, step_s: float) -> Growth | None:
-        key = _key(one)
-        base = self._bases.get(key)
+    def _growth(self, one: Series, step_s: float) -> Growth | None:
+        _check(one)
+        base = self._bases.get(_key(one))
         samples = [
             sample
             for sample in zip(one.times, one.values, strict=True)
@@ -79,7 +77,6 @@ class Counters:
         ]
         if not samples:
             return None
-        self._bases[key] = samples[-1]
         if base is None or samples[0][1] < base[1]:
             return _born(one.labels, samples, step_s)
         rise = _rise([base, *samples])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra_gym.errors import MetricsError
-from infra_gym.metrics import Counters, Series
+from infra_gym.metrics import Counters, Growth, Series
 
 # One series' life: for every scrape, None (no sample) or how much was counted since the scrape
 # before, and whether the program started anew in between.
@@ -42,6 +42,12 @@ def expected_rise(samples: dict[float, float], base: float | None) -> float:
     return total
 
 
+def advance_all(counters: Counters, series: list[Series], step_s: float = 10.0) -> list[Growth]:
+    growths = counters.growths(series, step_s=step_s)
+    counters.rebase(series)
+    return growths
+
+
 @given(
     lives=st.lists(life, min_size=1, max_size=4),
     cuts=st.sets(st.integers(0, 31), max_size=8),
@@ -53,8 +59,9 @@ def test_the_steps_sum_to_the_run(
 ) -> None:
     counters = Counters()
     everything = {str(number): scraped(events) for number, events in enumerate(lives)}
-    counters.baseline(
-        series_of(name, {0.0: samples[0.0]}) for name, samples in everything.items()
+    counters.rebase(
+        series_of(name, {0.0: samples[0.0]})
+        for name, samples in everything.items()
         if 0.0 in samples
     )
     total, last = 0.0, 0.0
@@ -62,13 +69,16 @@ def test_the_steps_sum_to_the_run(
         # Samples of the last ``late`` seconds are not visible yet; a later reading finds them.
         window = {
             name: {
-                t: v for t, v in samples.items() if last - lookback - late < t <= at - late * (at < 40)
+                t: v
+                for t, v in samples.items()
+                if last - lookback - late < t <= at - late * (at < 40)
             }
             for name, samples in everything.items()
         }
-        growths = counters.advance(
+        growths = advance_all(
+            counters,
             [series_of(name, samples) for name, samples in window.items() if samples],
-            step_s=at - last,
+            at - last,
         )
         total += sum(growth.difference for growth in growths)
         last = float(at)
@@ -81,13 +91,13 @@ def test_the_steps_sum_to_the_run(
 
 
 def advance(counters: Counters, samples: dict[float, float], step_s: float = 10.0):
-    (growth,) = counters.advance([series_of("a", samples)], step_s=step_s)
+    (growth,) = advance_all(counters, [series_of("a", samples)], step_s)
     return growth
 
 
 def test_a_rate_divides_by_the_samples_own_times() -> None:
     counters = Counters()
-    counters.baseline([series_of("a", {0.4: 100.0})])
+    counters.rebase([series_of("a", {0.4: 100.0})])
     growth = advance(counters, {4.4: 160.0, 9.4: 190.0})
     assert growth.difference == 90
     assert growth.rate == growth.own_rate == pytest.approx(10.0)
@@ -95,26 +105,26 @@ def test_a_rate_divides_by_the_samples_own_times() -> None:
 
 def test_a_new_series_begins_at_zero_and_counts_over_the_whole_step() -> None:
     counters = Counters()
-    counters.baseline([])
+    counters.rebase([])
     growth = advance(counters, {7.0: 6.0, 9.0: 10.0})
     assert (growth.difference, growth.rate, growth.own_rate) == (10.0, 1.0, 2.0)
 
 
 def test_a_new_series_with_one_sample_has_no_rate_of_its_own() -> None:
     counters = Counters()
-    counters.baseline([])
+    counters.rebase([])
     assert advance(counters, {9.0: 5.0}).own_rate is None
 
 
 def test_two_restarts_in_one_step_lose_nothing_that_was_scraped() -> None:
     counters = Counters()
-    counters.baseline([series_of("a", {0.0: 50.0})])
+    counters.rebase([series_of("a", {0.0: 50.0})])
     assert advance(counters, {2.0: 60.0, 4.0: 5.0, 6.0: 9.0, 8.0: 2.0}).difference == 10 + 9 + 2
 
 
 def test_a_replica_under_an_old_name_is_not_averaged_over_its_absence() -> None:
     counters = Counters()
-    counters.baseline([series_of("a", {0.0: 50.0})])
+    counters.rebase([series_of("a", {0.0: 50.0})])
     growth = advance(counters, {301.0: 0.25, 303.0: 1.25})
     assert growth.difference == 1.25
     assert growth.own_rate == pytest.approx(0.5)
@@ -122,16 +132,16 @@ def test_a_replica_under_an_old_name_is_not_averaged_over_its_absence() -> None:
 
 def test_a_target_that_was_out_of_reach_brings_back_only_what_it_counted_since() -> None:
     counters = Counters()
-    counters.baseline([series_of("a", {0.0: 50.0})])
-    assert counters.advance([], step_s=10) == []
-    counters.baseline([])
+    counters.rebase([series_of("a", {0.0: 50.0})])
+    assert advance_all(counters, []) == []
+    counters.rebase([])
     assert advance(counters, {25.0: 80.0}).difference == 30
 
 
 def test_a_series_without_a_later_sample_says_nothing() -> None:
     counters = Counters()
-    counters.baseline([series_of("a", {5.0: 50.0})])
-    assert counters.advance([series_of("a", {4.0: 45.0, 5.0: 50.0})], step_s=10) == []
+    counters.rebase([series_of("a", {5.0: 50.0})])
+    assert advance_all(counters, [series_of("a", {4.0: 45.0, 5.0: 50.0})]) == []
 
 
 def test_vanished_series_are_told_once() -> None:
@@ -145,4 +155,4 @@ def test_vanished_series_are_told_once() -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, -1.0])
 def test_what_no_counter_can_have_is_an_error(value: float) -> None:
     with pytest.raises(MetricsError, match="which no counter has"):
-        Counters().advance([series_of("a", {1.0: value})], step_s=1)
+        Counters().growths([series_of("a", {1.0: value})], step_s=1)
