@@ -37,9 +37,8 @@ class Actuator:
         self.layers = {short_name(layer): layer for layer in definition.layers[target]}
         self._controls = definition.controls
         self._stack = stack
-        self._applies = BackgroundApplies(
-            lambda job: stack.apply_layer(job.layer, job.inputs, refresh=job.refresh)
-        )
+        self._applies = BackgroundApplies(self._apply)
+        self._applied: dict[str, dict[str, Any]] = {}  # per layer, the inputs that came from here
         self._variables = {
             layer: read_module(find_layer(layer)).variables for layer in self.layers.values()
         }
@@ -82,7 +81,7 @@ class Actuator:
                 self._repairs[layer] = self._repairs.get(layer, 0) + 1
         for layer, values in self._by_layer(controls).items():
             repair = layer in repaired
-            if repair or layer in self.pending or self._stack.changed(layer, values):
+            if repair or layer in self.pending or self._changed(layer, values):
                 self._applies.submit(Job(layer, values, refresh=repair))
         return repaired
 
@@ -152,13 +151,22 @@ class Actuator:
             self._stack.destroy([self.layers[name] for name in replaced if name in self.layers])
         self._up = True
         self._stack.apply(inputs=inputs)
+        self._applied = {layer: dict(values) for layer, values in inputs.items()}
 
     def _modify(self, inputs: Inputs) -> None:
         for layer, values in inputs.items():
-            if self._stack.changed(layer, values):
+            if self._changed(layer, values):
                 self._applies.submit(Job(layer, values))
         self._applies.wait()
         self.wait(0.0)
+
+    def _apply(self, job: Job) -> None:
+        self._stack.apply_layer(job.layer, job.inputs, refresh=job.refresh)
+        self._applied[job.layer] = {**self._applied.get(job.layer, {}), **job.inputs}
+
+    def _changed(self, layer: str, values: Mapping[str, Any]) -> bool:
+        applied = self._applied.get(layer, {})
+        return any(applied.get(name) != value for name, value in values.items())
 
     def _needs_repair(self, layer: str) -> bool:
         return any(

@@ -29,6 +29,7 @@ from infra_gym.worlds.load import Load
 # The sender is disturbed when its p99 lateness passes this, the host when we wake this late.
 _DISTURBED_S = 0.05
 _POLL_S = 0.1
+_SENDER_UP = f'sum(up{{job="{SENDER}"}})'
 _LATENESS = "sender_lateness_p99"
 _LATENESS_METRIC = HistogramMetric(histogram="siege_lateness_seconds", quantile=0.99, empty=0.0)
 
@@ -186,16 +187,18 @@ class LiveWorld:
 
     def _not_ready(self, prometheus: Prometheus, controls: Mapping[str, int]) -> str:
         """What is missing, in words; empty when all is ready."""
+        wanted = {_SENDER_UP: 1} if SENDER in self._actuator.layers else {}
         for name, control in self._definition.controls.items():
             metric = self._definition.metrics.get(control.ready or "")
-            if not isinstance(metric, GaugeMetric):
-                continue
+            if isinstance(metric, GaugeMetric):
+                wanted[metric.gauge] = controls[name]
+        for query, number in wanted.items():
             try:
-                ready = sum(one.value for one in prometheus.instant(metric.gauge))
+                found = sum(one.value for one in prometheus.instant(query))
             except MetricsError as error:
                 return error.message
-            if ready != controls[name]:
-                return f"{control.ready} is {ready:g}, {name} is {controls[name]}"
+            if found != number:
+                return f"{query} is {found:g} and should be {number}"
         return ""
 
     def _scene(self, prometheus: Prometheus) -> Scene:

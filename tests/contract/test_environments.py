@@ -1,0 +1,59 @@
+"""Every definition of the catalog keeps the contract, on every target that needs nothing."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import infra_gym
+from infra_gym.definitions.catalog import definition_ids, find_definition
+from infra_gym.errors import SettingsError, UnknownNameError
+from infra_gym.testing import check_environment
+
+SIMULATED = [name for name in definition_ids() if find_definition(name).simulator is not None]
+
+
+def test_importing_registers_every_definition():
+    assert infra_gym.__version__
+    assert set(definition_ids()) <= set(gym.registry)
+
+
+@pytest.mark.parametrize("name", SIMULATED)
+@pytest.mark.parametrize("action", ["delta", "absolute"])
+def test_it_conforms(name, action):
+    check_environment(name, target="sim", action=action).raise_for_failures()
+
+
+@pytest.mark.parametrize("name", SIMULATED)
+def test_gymnasium_agrees(name):
+    check_env(gym.make(name, target="sim").unwrapped, skip_render_check=True)
+
+
+@pytest.mark.parametrize("name", SIMULATED)
+def test_stable_baselines_agrees(name):
+    checker = pytest.importorskip(
+        "stable_baselines3.common.env_checker", reason="the extra `train` is not installed"
+    )
+    checker.check_env(gym.make(name, target="sim"))
+
+
+@pytest.mark.parametrize("name", SIMULATED)
+def test_it_makes_a_vector(name):
+    envs = gym.make_vec(name, num_envs=2, vectorization_mode="sync", target="sim")
+    observations, _ = envs.reset(seed=1)
+    assert observations.shape == (2, *envs.single_observation_space.shape)
+    assert np.isfinite(observations).all()
+    envs.close()
+
+
+def test_an_unknown_target_or_setting_says_what_there_is():
+    with pytest.raises(SettingsError, match="has no target 'replay'"):
+        gym.make("SimpleK8sWebApp-v0", target="replay")
+    with pytest.raises(SettingsError, match="at least 0.5 seconds"):
+        gym.make("SimpleK8sWebApp-v0", target="sim", interval_s=0)
+    with pytest.raises(UnknownNameError, match="Did you mean 'SimpleK8sWebApp-v0'"):
+        gym.make("SimpleK8sWebApp-v0", definition="SimpleK8sWebAp-v0", target="sim")
+    with pytest.raises(gym.error.NameNotFound, match="SimpleK8sWebApp"):
+        gym.make("SimpleK8sWebAp-v0")

@@ -1,0 +1,220 @@
+"""The environment over a real stack: Terraform, processes and Prometheus on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from infra_gym.environments.env import InfraEnv
+from infra_gym.environments.make import make
+from infra_gym.errors import LayerFailedError, MetricsError
+from infra_gym.stack.leftovers import processes_in
+from infra_gym.testing import check_environment
+from infra_gym.workloads import arrival_schedule
+
+ID = "SimpleK8sWebApp-v0"
+INTERVAL_S = 2.0
+
+
+@pytest.fixture(autouse=True, scope="module")
+def data_folder(tmp_path_factory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INFRA_GYM_DATA_FOLDER", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def live(data_folder) -> Iterator[InfraEnv]:
+    env = make(ID, target="local", project="tests", environment="live", interval_s=INTERVAL_S)
+    yield env
+    env.close()
+    root = data_folder / "runs" / "tests" / "live"
+    assert processes_in(root) == []
+    assert not root.exists()
+    assert not list((data_folder / "state").rglob("*.json"))
+
+
+@pytest.fixture
+def env(live) -> InfraEnv:
+    live.reset(seed=1)
+    return live
+
+
+def heaters(env: InfraEnv, data_folder: Path) -> dict[str, psutil.Process]:
+    """The heaters' processes by the address that they serve."""
+    root = data_folder / "runs" / env.place.project / env.place.environment
+    found = {}
+    for process in processes_in(root):
+        line = process.cmdline()
+        if any(part.endswith("heater.py") for part in line):
+            found[f"127.0.0.1:{line[line.index('--port') + 1]}"] = process
+    return found
+
+
+def test_an_action_becomes_a_process_and_its_work_a_reward(env, data_folder):
+    before = heaters(env, data_folder)
+    assert len(before) == 2
+    requests = []
+    for action in (2, 1, 1, 1):
+        observation, reward, terminated, truncated, info = env.step(action)
+        assert env.observation_space.contains(observation)
+        assert np.isfinite(reward)
+        assert not terminated
+        assert not truncated
+        requests.append(info["metrics"]["requests"])
+    after = heaters(env, data_folder)
+    assert len(after) == 3
+    assert {address: after[address].pid for address in before} == {
+        address: process.pid for address, process in before.items()
+    }
+    assert info["metrics"]["ready"] == 3
+    assert info["metrics"]["starting"] == 0
+    assert set(info["by_label"]["replica_utilisation"]) == set(after)
+    assert min(info["by_label"]["replica_utilisation"].values()) > 0
+    schedule = arrival_schedule(
+        env.place.workload,
+        seconds=(env.definition.max_episode_steps + 2) * INTERVAL_S,
+        time_scale=env.place.time_scale,
+        seed=1,
+    )
+    sent = np.searchsorted(schedule.times, [4 * INTERVAL_S - 1.2, 4 * INTERVAL_S])
+    ended = sum(requests) + info["metrics"]["backlog"]
+    assert sent[0] - 20 <= ended <= sent[1] + 20
+    assert sum(info["rewards"].values()) == pytest.approx(reward)
+
+
+def test_a_replica_that_dies_is_seen_and_comes_back(env, data_folder):
+    address, process = max(heaters(env, data_folder).items())
+    process.send_signal(signal.SIGKILL)
+    ready, started = [], None
+    for _ in range(4):
+        *_, info = env.step(1)
+        ready.append(info["metrics"]["ready"])
+        started = info["by_label"]["replica_started"].get(address, started)
+    assert ready[-1] == 2
+    assert started is not None
+    assert started > process.create_time() + 1
+    assert heaters(env, data_folder)[address].pid != process.pid
+
+
+def test_a_replica_that_somebody_stopped_is_told_and_put_back(env, data_folder):
+    _, process = max(heaters(env, data_folder).items())
+    process.send_signal(signal.SIGSTOP)  # it hangs: up is 0, and the supervisor sees nothing
+    told, repaired = [], []
+    try:
+        for _ in range(5):
+            *_, info = env.step(1)
+            told.append(info["mismatch"])
+            repaired += info["repaired"]
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert {"wanted": 2.0, "existing": 1.0} in [each.get("replicas") for each in told]
+    assert repaired[0] == "local/heater"
+    for _ in range(3):
+        *_, info = env.step(1)
+    assert info["mismatch"] == {}
+
+
+def test_prometheus_that_hangs_is_an_error_and_no_number(env, data_folder):
+    root = data_folder / "runs" / "tests" / "live"
+    (prometheus,) = [one for one in processes_in(root) if "prometheus" in one.name()]
+    prometheus.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(MetricsError, match="http://127"):
+            env.step(1)
+    finally:
+        prometheus.send_signal(signal.SIGCONT)
+    observation, _ = env.reset(seed=2, options={"mode": "soft"})
+    assert env.observation_space.contains(observation)
+
+
+def test_a_late_learner_is_told_and_no_request_is_lost(env):
+    *_, first = env.step(1)
+    time.sleep(INTERVAL_S * 1.5)
+    *_, late = env.step(1)
+    assert late["overrun_s"] > 0
+    assert late["tick"] > first["tick"] + 1
+    missed = late["at"] - first["at"]
+    rate = late["metrics"]["request_rate"]
+    assert late["metrics"]["requests"] == pytest.approx(rate * missed, rel=0.35)
+
+
+def test_a_soft_reset_keeps_the_processes_and_a_layer_reset_does_not(env, data_folder):
+    env.step(2)
+    before = {process.pid for process in heaters(env, data_folder).values()}
+    _, info = env.reset(seed=3)
+    soft = {process.pid for process in heaters(env, data_folder).values()}
+    assert len(soft) == 2
+    assert soft < before
+    assert info["metrics"]["requests"] == 0
+    env.reset(seed=3, options={"mode": "layer"})
+    layer = {process.pid for process in heaters(env, data_folder).values()}
+    assert len(layer) == 2
+    assert not layer & before
+
+
+def test_a_layer_that_fails_raises_and_the_next_reset_mends_it(env, data_folder):
+    taken = max(int(address.rpartition(":")[2]) for address in heaters(env, data_folder)) + 1
+    import socket
+
+    with socket.create_server(("127.0.0.1", taken)):
+        with pytest.raises(LayerFailedError, match=str(taken)):
+            for _ in range(4):
+                env.step(2)
+    _, info = env.reset(seed=4)
+    assert info["metrics"]["ready"] == 2
+    *_, info = env.step(2)
+    assert info["controls"] == {"replicas": 3}
+
+
+def test_pausing_holds_the_load_while_the_learner_thinks(data_folder):
+    env = make(
+        ID,
+        target="local",
+        environment="paused",
+        interval_s=INTERVAL_S,
+        overrun="pause",
+        workload={"profile": "constant", "mean_rps": 40},
+    )
+    try:
+        env.reset(seed=1)
+        counts = []
+        for _ in range(3):
+            time.sleep(2 * INTERVAL_S)
+            *_, info = env.step(1)
+            counts.append(info["metrics"]["requests"])
+            assert info["time_s"] == pytest.approx(
+                info["tick"] * INTERVAL_S * env.place.time_scale, abs=0.01
+            )
+        assert sum(counts) == pytest.approx(3 * INTERVAL_S * 40, rel=0.35)
+    finally:
+        env.close()
+
+
+def test_a_dry_run_shows_the_plan_and_touches_nothing(data_folder, capsys):
+    before = sorted(data_folder.rglob("*"))
+    env = make(ID, target="local", environment="dry", dry_run=True)
+    _, info = env.reset(seed=1)
+    *_, stepped = env.step(2)
+    env.close()
+    assert any("local/heater" in line and "to add" in line for line in info["plan"])
+    assert "nothing is touched" in capsys.readouterr().err
+    assert stepped["metrics"]["requests"] > 0
+    assert sorted(data_folder.rglob("*")) == before
+    assert os.environ["INFRA_GYM_DATA_FOLDER"] == str(data_folder)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_live_environment_conforms(data_folder):
+    report = check_environment(ID, steps=6, target="local", interval_s=INTERVAL_S)
+    print(report)
+    report.raise_for_failures()
