@@ -31,13 +31,13 @@ class RunLog:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("x", encoding="utf-8")
-        except FileExistsError as error:
+        except OSError as error:
+            if not self.path.exists():
+                raise self._refused(error) from error
             raise UsageError(
                 f"The run log {self.path} exists already.",
                 next_command="name another file, or move that one away",
             ) from error
-        except OSError as error:
-            raise self._refused(error) from error
         self._write(header)
 
     def reset(
