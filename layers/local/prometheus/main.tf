@@ -6,8 +6,8 @@ locals {
   # would show a new one only after 4 to 6 seconds.
   configuration = yamlencode({
     global = {
-      scrape_interval = "${var.scrape_interval_s}s"
-      scrape_timeout  = "${var.scrape_interval_s}s"
+      scrape_interval = "${floor(var.scrape_interval_s * 1000)}ms"
+      scrape_timeout  = "${floor(var.scrape_interval_s * 1000)}ms"
     }
     scrape_configs = [for job, targets in var.targets : {
       job_name       = job
