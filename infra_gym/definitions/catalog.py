@@ -11,6 +11,7 @@ from pathlib import Path
 
 from infra_gym.definitions.loading import load_definition
 from infra_gym.definitions.models import Definition
+from infra_gym.definitions.parts import ID
 from infra_gym.errors import DefinitionError, UnknownNameError
 from infra_gym.settings import settings_file
 
@@ -92,7 +93,12 @@ def _roots() -> list[Path]:
 
 
 def _definition_files() -> dict[str, Path]:
-    return {file.stem: file for root in _roots() for file in (root / "envs").glob("*.yaml")}
+    return {
+        file.stem: file
+        for root in _roots()
+        for file in (root / "envs").glob("*.yaml")
+        if ID.matches(file.stem)
+    }
 
 
 def _layer_folders() -> dict[str, Path]:

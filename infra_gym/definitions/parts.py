@@ -27,9 +27,8 @@ def _checked(expression: str) -> str:
     return expression
 
 
-EnvironmentId = Annotated[
-    str, Pattern(r"[A-Za-z][A-Za-z0-9-]*-v[0-9]+", "a name and a version, such as MyApp-v0")
-]
+ID = Pattern(r"[A-Za-z][A-Za-z0-9-]*-v[0-9]+", "a name and a version, such as MyApp-v0")
+EnvironmentId = Annotated[str, ID]
 LayerName = Annotated[
     str, Pattern(r"[a-z0-9-]+/[a-z0-9-]+", "PROVIDER/NAME in lower case, such as local/heater")
 ]

@@ -44,6 +44,11 @@ def _most(*values: float) -> float:
     return _NAN if any(map(math.isnan, values)) else max(values)
 
 
+def _power(base: float, exponent: float) -> float:
+    # The C library says 1 for NaN ** 0 and 1 ** NaN.
+    return _NAN if math.isnan(base) or math.isnan(exponent) else math.pow(base, exponent)
+
+
 def _clip(value: float, low: float, high: float) -> float:
     return _least(_most(value, low), high)
 
@@ -69,7 +74,7 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Mult: lambda a, b: a * b,
     ast.Div: lambda a, b: a / b,
     ast.Mod: lambda a, b: a % b,
-    ast.Pow: math.pow,
+    ast.Pow: _power,
 }
 _COMPARISONS: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
     ast.Lt: lambda a, b: a < b,

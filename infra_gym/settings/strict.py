@@ -72,13 +72,17 @@ class Pattern:
     pattern: str
     words: str
 
+    def matches(self, value: str) -> bool:
+        """Whether all of ``value`` matches."""
+        return re.fullmatch(self.pattern, value) is not None
+
     def check(self, value: str) -> str:
         """``value`` itself.
 
         Raises:
             ValueError: It does not match.
         """
-        if not re.fullmatch(self.pattern, value):
+        if not self.matches(value):
             raise ValueError(f"{value!r} is not allowed: write {self.words}")
         return value
 
@@ -138,6 +142,8 @@ def _words(detail: ErrorDetails) -> str:
             return f"a list is needed, not {_short(given)}"
         case "too_short":
             return f"at least {context['min_length']} are needed, not {context['actual_length']}"
+        case "invalid-json-value":
+            return f"text, number, list or mapping is needed, not {_short(given)}; quote a date"
         case "value_error":
             return str(context["error"])
     wish, _, _ = detail["msg"].removeprefix("Input ").partition(",")

@@ -18,7 +18,7 @@ from infra_gym.settings.strict import Strict
 
 Array = npt.NDArray[np.float64]
 Positive = Annotated[float, Field(gt=0)]
-Seconds = Positive
+Seconds = Annotated[float, Field(ge=1)]
 
 
 class Profile(Strict, ABC):
@@ -57,7 +57,7 @@ class Constant(ShapedProfile):
 
 
 class Daily(ShapedProfile):
-    """A day: quiet at night (where it begins), busy in late morning and early evening.
+    """A day: it begins in the quiet of the night and is busiest in the morning and the afternoon.
 
     Two harmonics of the period, 1 - 0.6 cos x - 0.25 cos 2x: from 0.15 to 1.43 times the mean.
     """

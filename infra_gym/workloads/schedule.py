@@ -1,8 +1,8 @@
 """The arrival schedule: when each request leaves, made once from a profile and a seed.
 
 Twin and siege engine read the very same schedule, so it is written to a file that is small (a
-Kubernetes ConfigMap holds 1 MiB), has the same bytes for the same workload, length and seed, and is
-read in a few lines by a program on the standard library.
+Kubernetes ConfigMap holds 1 MiB), has the same bytes for the same workload, length and seed (and
+the same build of zlib), and is read in a few lines by a program on the standard library.
 
 The file is a gzip stream (no name, time 0) of, all little-endian::
 
@@ -15,10 +15,10 @@ The file is a gzip stream (no name, time 0) of, all little-endian::
 Times are rounded to those units when a schedule is made, so that writing loses nothing.
 
 Arrivals are a Poisson process whose rate follows the profile: the rate is taken in the middle of
-slices of at most 50 ms and summed to the number of arrivals expected by each slice's end; how many
-come in all is one Poisson draw, and when they come is that many uniform draws on the axis of
-expected arrivals, mapped back to time (inversion; Cinlar, *Introduction to Stochastic Processes*,
-1975).
+slices of 50 ms (of a millionth of the whole, if that is longer) and summed to the number of
+arrivals expected by each slice's end; how many come in all is one Poisson draw, and when they come
+is that many uniform draws on the axis of expected arrivals, mapped back to time (inversion; Cinlar,
+*Introduction to Stochastic Processes*, 1975).
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ from infra_gym.workloads.profiles import Array, Profile
 MAGIC = b"IGS1"
 UNITS_PER_SECOND = 20_000
 MAX_ARRIVALS = 5_000_000
-"""More than this is a slip of the pen: refused rather than filling memory."""
+MAX_SECONDS = 10_000_000
+"""More than this, on the wall or modelled, is a slip of the pen: refused, not tried."""
 
 _SKIP = 0xFFFF
 _HEAD = struct.Struct("<4sId")
 _SLICE_S = 0.05
+_MAX_SLICES = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,21 +113,23 @@ def arrival_schedule(
 
     Args:
         workload: A profile; its durations are modelled seconds.
-        seconds: Length on the wall's clock, above 0.
+        seconds: Length on the wall's clock, above 0, at most :data:`MAX_SECONDS`.
         time_scale: Modelled seconds in one second on the wall, above 0.
         seed: At least 0; the same seed gives the same bytes.
 
     Raises:
         UsageError: The length, scale or seed cannot be, or so many requests were never meant.
     """
-    if not (0 < seconds < math.inf and 0 < time_scale < math.inf):
+    if not (0 < seconds <= MAX_SECONDS and 0 < seconds * time_scale <= MAX_SECONDS):
         raise UsageError(
-            f"A schedule needs seconds and time_scale above 0, not {seconds} and {time_scale}."
+            f"A schedule is above 0 and at most {MAX_SECONDS:,} seconds long, on the wall and "
+            f"modelled, not {seconds:g} and {seconds * time_scale:g}."
         )
     if seed < 0:
         raise UsageError(f"A seed is at least 0, not {seed}.")
     rng = np.random.default_rng(seed)
-    edges = np.linspace(0, seconds, math.ceil(seconds / _SLICE_S) + 1)
+    slices = min(math.ceil(seconds / _SLICE_S), _MAX_SLICES)
+    edges = np.linspace(0, seconds, slices + 1)
     middles = (edges[1:] + edges[:-1]) / 2
     # Rounded, so that a sine's last bit, which differs between machines, changes nothing.
     rates = np.round(workload.rate(middles * time_scale, rng), 6)
