@@ -11,28 +11,20 @@ import functools
 import json
 import os
 import re
-import shlex
 import shutil
-import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import Any, Literal, cast
 
 from python_terraform import IsFlagged
 from python_terraform import Terraform as CommandLine
 
-from infra_gym.errors import (
-    MissingProgramError,
-    TerraformError,
-    TerraformInterruptedError,
-    TerraformTimeoutError,
-)
-from infra_gym.terraform.documents import Applied, Diagnostic, Event, Output, Plan, StateLock
+from infra_gym.errors import MissingProgramError, TerraformError
+from infra_gym.terraform.documents import Applied, Diagnostic, Event, Output, Plan
 from infra_gym.terraform.events import EventFile
+from infra_gym.terraform.failures import complaints, failure, plain, unheard, writing
 from infra_gym.terraform.process import Process
 from infra_gym.terraform.secrets import Masker
 
@@ -50,14 +42,6 @@ _INSTALL = (
     "OpenTofu (https://opentofu.org/docs/intro/install), or name the program in INFRA_GYM_BINARY; "
     "INFRA_GYM_TARGET=sim needs neither"
 )
-_MAKE_ROOM = (
-    "make room, or choose another folder with INFRA_GYM_DATA_FOLDER; then repeat the command"
-)
-_AFTER_STOP = (
-    "repeat the command: it goes on from where this one stopped, "
-    "and says what to type if a lock stayed behind"
-)
-
 OnEvent = Callable[[Event], None]
 
 
@@ -110,7 +94,7 @@ class Terraform:
         # The builder reads a state file from its working folder: it gets one that has none.
         self._command_line = CommandLine(working_dir=os.devnull, terraform_bin_path=str(self.path))
         self._running: set[Process] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may call interrupt() at any time
 
     @property
     def name(self) -> Literal["terraform", "tofu"]:
@@ -246,12 +230,13 @@ class Terraform:
 
     @functools.cached_property
     def _program(self) -> tuple[Literal["terraform", "tofu"], str]:
-        process = self._start([str(self.path), "version"], Path.home(), self._environ)
-        with self._registered(process):
-            told, complaints = process.communicate(self.deadlines.query_s)
-        found = re.search(rb"^(Terraform|OpenTofu) v(\d+)\.(\d+)\S*", told, re.MULTILINE)
+        # At home, for version managers choose by the folder, and run directories lie there.
+        home = Path.home() if Path.home().is_dir() else Path("/")
+        argv = [str(self.path), "version"]
+        process = self._run(argv, home, self._environ, self.deadlines.query_s)
+        found = re.search(rb"^(Terraform|OpenTofu) v(\d+)\.(\d+)\S*", process.output, re.MULTILINE)
         if found is None:
-            why = (complaints or told).decode(errors="replace").strip()
+            why = (process.complaint or process.output).decode(errors="replace").strip()
             raise MissingProgramError(
                 f"{self.path} does not say which version it is: {why}", next_command=_INSTALL
             )
@@ -278,15 +263,11 @@ class Terraform:
         secrets: Mapping[str, str] | None,
         on_event: OnEvent | None,
     ) -> Applied:
-        started = time.monotonic()
-        events = self._stream(command, argv, folder, self.deadlines.apply_s, secrets, on_event)
-        seconds = time.monotonic() - started
+        events, seconds = self._stream(
+            command, argv, folder, self.deadlines.apply_s, secrets, on_event
+        )
         if not any(event.is_summary_of(command) for event in events):
-            raise TerraformError(
-                f"terraform {command} in {folder} ended well, but what it said did not reach "
-                f"{EVENTS_FILE}: {_free_space(folder)}.",
-                next_command=_MAKE_ROOM,
-            )
+            raise unheard(folder / EVENTS_FILE, f"{self.name} {command} in {folder} ended well")
         return Applied.of(events, seconds)
 
     def _stream(
@@ -297,124 +278,75 @@ class Terraform:
         deadline_s: float,
         secrets: Mapping[str, str] | None = None,
         on_event: OnEvent | None = None,
-    ) -> list[Event]:
-        """Run a command whose output is events; return all of them."""
-        _ = self.version
+    ) -> tuple[list[Event], float]:
+        """Run a command whose output is events; return all of them, and the process's seconds."""
+        program = self.name
         secrets = secrets or {}
         environ = self._environ | {f"TF_VAR_{name}": value for name, value in secrets.items()}
         masker = Masker(environ, secrets)
-        with _writing(folder):
-            file = EventFile(folder / EVENTS_FILE, masker=masker, on_event=on_event)
+        path = folder / EVENTS_FILE
+        _check_folder(folder)
+        with writing(path):
+            file = EventFile(path, masker=masker, on_event=on_event)
         try:
-            process = self._start(argv, folder, environ, file.writer)
-            with self._registered(process):
-                process.follow(file.read, deadline_s)
+            process = self._run(argv, folder, environ, deadline_s, file)
         finally:
-            with _writing(folder):
+            with writing(path):
                 file.close()
-        diagnostics = [event.diagnostic for event in file.events if event.diagnostic]
-        spoken = [event.message for event in file.events if event.type == "text"]
-        self._check(process, command, folder, masker, diagnostics, "\n".join(spoken))
-        return file.events
+        if process.returncode != 0:
+            texts = [masker.text(text) for text in complaints(file.events)]
+            if file.cut_off and not process.interrupted and not process.timed_out:
+                raise unheard(path, f"{program} {command} in {folder} failed")
+            raise failure(process, program=program, command=command, folder=folder, texts=texts)
+        return file.events, process.seconds
 
     def _query(
-        self,
-        command: str,
-        argv: Sequence[str],
-        folder: Path,
-        *,
-        accept: Sequence[int] = (0,),
+        self, command: str, argv: Sequence[str], folder: Path, *, accept: Sequence[int] = (0,)
     ) -> str:
         """Run a command that only reads; return its output."""
-        _ = self.version
-        process = self._start(argv, folder, self._environ)
-        with self._registered(process):
-            told, complaints = process.communicate(self.deadlines.query_s)
+        program = self.name
+        _check_folder(folder)
+        process = self._run(argv, folder, self._environ, self.deadlines.query_s)
         if process.returncode not in accept:
-            text = complaints.decode(errors="replace")
-            self._check(process, command, folder, Masker(self._environ, {}), [], text)
-        return told.decode(errors="replace")
+            masker = Masker(self._environ, {})
+            said = process.complaint.decode(errors="replace")
+            texts = [masker.text(text) for text in plain(said)]
+            raise failure(process, program=program, command=command, folder=folder, texts=texts)
+        return process.output.decode(errors="replace")
 
-    def _start(
+    def _run(
         self,
         argv: Sequence[str],
         folder: Path,
         environ: Mapping[str, str],
-        file: IO[bytes] | None = None,
+        deadline_s: float,
+        events: EventFile | None = None,
     ) -> Process:
-        try:
-            return Process(
-                argv,
-                folder=folder,
-                environ=environ,
-                stdout=file or subprocess.PIPE,
-                stderr=file or subprocess.PIPE,
-                grace_s=self.deadlines.grace_s,
-            )
-        except OSError as error:
-            if not folder.is_dir():
-                raise TerraformError(f"There is no folder {folder} to run terraform in.") from error
-            raise MissingProgramError(
-                f"{self.path} cannot be run: {error.strerror}.", next_command=_INSTALL
-            ) from error
-
-    @contextmanager
-    def _registered(self, process: Process) -> Iterator[None]:
+        """A process from its start to its end; meanwhile :meth:`interrupt` knows of it."""
+        process = Process(
+            argv,
+            folder=folder,
+            environ=environ,
+            file=events.writer if events else None,
+            grace_s=self.deadlines.grace_s,
+        )
         with self._lock:
             self._running.add(process)
         try:
-            yield
+            process.run(deadline_s, events.read if events else None)
         finally:
             with self._lock:
                 self._running.discard(process)
-
-    def _check(
-        self,
-        process: Process,
-        command: str,
-        folder: Path,
-        masker: Masker,
-        diagnostics: Sequence[Diagnostic],
-        spoken: str,
-    ) -> None:
-        """Raise what the end of the process means."""
-        if process.returncode == 0:
-            return
-        texts = [d.text() for d in diagnostics if d.severity == "error"] or [_plain(spoken)]
-        texts = [masker.text(text) for text in texts if text]
-        what = f"{self.name} {command} in {folder}"
-        if process.timed_out:
-            seconds = f"{process.seconds:.0f}"
-            raise TerraformTimeoutError(
-                f"{what} passed its deadline and was stopped after {seconds} s.{_and(texts)}",
-                diagnostics=texts,
-                next_command=_AFTER_STOP,
-            )
-        if process.interrupted:
-            raise TerraformInterruptedError(
-                f"{what} was interrupted.", diagnostics=texts, next_command=_AFTER_STOP
-            )
-        lock = next(filter(None, map(StateLock.find, texts)), None)
-        if lock:
-            raise TerraformError(
-                f"{what} found the state locked by {lock.who} since {lock.since} "
-                f"({lock.operation}, lock {lock.id}).",
-                diagnostics=texts,
-                next_command="wait until it is done; if that run is dead: "
-                f"cd {shlex.quote(str(folder))} && {self.name} force-unlock {lock.id}",
-            )
-        raise TerraformError(f"{what} failed.{_and(texts)}", diagnostics=texts)
+        if process.error is not None:
+            raise MissingProgramError(
+                f"{self.path} cannot be run: {process.error.strerror}.", next_command=_INSTALL
+            ) from process.error
+        return process
 
 
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise TerraformError(
-            f"{folder / EVENTS_FILE} cannot be written: {error.strerror} ({_free_space(folder)}).",
-            next_command=_MAKE_ROOM,
-        ) from error
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise TerraformError(f"There is no folder {folder} to run terraform in.")
 
 
 def _find(binary: str | None, search_path: str | None) -> Path:
@@ -422,31 +354,11 @@ def _find(binary: str | None, search_path: str | None) -> Path:
         found = shutil.which(name, path=search_path)
         if found:
             return Path(found).absolute()
-    missing = f"The program {binary}" if binary else "Neither terraform nor tofu"
-    raise MissingProgramError(
-        f"{missing} was {'not ' if binary else ''}found.", next_command=_INSTALL
-    )
-
-
-def _free_space(folder: Path) -> str:
-    try:
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
-        return f"the folder is unusable: {error.strerror}"
-    return f"{free / 2**20:.1f} MiB free on its disk"
-
-
-def _plain(text: str) -> str:
-    """Without the colours and the frame of Terraform's messages for people."""
-    lines = (re.sub(r"\x1b\[[0-9;]*m", "", line).strip("╷│╵ ") for line in text.splitlines())
-    return "\n".join(line for line in lines if line)
+    missing = f"The program {binary} was not" if binary else "Neither terraform nor tofu was"
+    raise MissingProgramError(f"{missing} found.", next_command=_INSTALL)
 
 
 def _document(text: str) -> Any:
     """The JSON in an output; OpenTofu puts warnings of its configuration before it."""
     start = re.search(r"^\{", text, re.MULTILINE)
     return json.loads(text[start.start() :] if start else text)
-
-
-def _and(texts: Sequence[str]) -> str:
-    return f" {texts[0]}" if texts else ""

@@ -31,6 +31,8 @@ class EventFile:
     ) -> None:
         self.events: list[Event] = []
         """All so far, as Terraform wrote them: not masked."""
+        self.cut_off = False
+        """After :meth:`close`: the last line has no end, as when the disk is full."""
         self._path = path
         self._masker = masker
         self._on_event = on_event
@@ -65,6 +67,7 @@ class EventFile:
     def _new_events(self, *, last: bool = False) -> list[Event]:
         *lines, self._rest = (self._rest + self._reader.read()).split(b"\n")
         if last and self._rest:
+            self.cut_off = True
             lines, self._rest = [*lines, self._rest], b""
         new = []
         for line in lines:

@@ -54,7 +54,7 @@ class ObjectStore:
         )
         from werkzeug.serving import make_server
 
-        class Handler(MotoRequestHandler):  # type: ignore[misc]
+        class Handler(MotoRequestHandler):
             def log_request(self, *_: object) -> None:
                 """Keep quiet."""
 

@@ -1,0 +1,128 @@
+"""What the local tests share: the program, and object stores on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from infra_gym.settings import StateSettings
+from infra_gym.terraform.backends import backend_environment
+from infra_gym.terraform.command import Deadlines, Terraform
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "AKIAINFRAGYMTESTS",
+    "AWS_SECRET_ACCESS_KEY": "the-secret-key-of-the-tests",
+}
+
+
+@pytest.fixture(scope="session")
+def binary() -> str:
+    """The program under test: INFRA_GYM_BINARY, else terraform, else tofu."""
+    named = os.environ.get("INFRA_GYM_BINARY")
+    found = named or shutil.which("terraform") or shutil.which("tofu")
+    if found is None:
+        pytest.skip("neither terraform nor tofu is here, and INFRA_GYM_BINARY names none")
+    return found
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[str]:
+    """The URL of an S3 that can do all."""
+    from infra_gym.testing.object_store import ObjectStore
+
+    with ObjectStore() as store:
+        yield store.url
+
+
+@pytest.fixture(scope="session")
+def spaces_server() -> Iterator[str]:
+    """The URL of an S3 that lacks what DigitalOcean Spaces lacks."""
+    from infra_gym.testing.object_store import SPACES_LACKS, ObjectStore
+
+    with ObjectStore(lacks=SPACES_LACKS) as store:
+        yield store.url
+
+
+@pytest.fixture(params=["s3", "spaces"])
+def bucket_state(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> StateSettings:
+    """State settings for a bucket that is not made yet, once on S3 and once on Spaces."""
+    backend = request.param
+    server = request.getfixturevalue("moto_server" if backend == "s3" else "spaces_server")
+    names = CREDENTIALS
+    if backend == "spaces":
+        names = {name.replace("AWS", "SPACES"): value for name, value in CREDENTIALS.items()}
+    for name in CREDENTIALS:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    return StateSettings(
+        backend=backend,
+        bucket=f"b-{tmp_path.name.replace('_', '-')[:40].strip('-')}-{backend}".lower(),
+        region="nyc3" if backend == "spaces" else "us-east-1",
+        endpoint=server,
+    )
+
+
+@pytest.fixture
+def terraform(binary: str) -> Terraform:
+    """The program, with short patience."""
+    return Terraform(binary, deadlines=Deadlines(apply_s=60, grace_s=20))
+
+
+@pytest.fixture
+def terraform_for(binary: str):
+    """A function that makes the program for a state backend."""
+
+    def make(state: StateSettings) -> Terraform:
+        return Terraform(
+            binary,
+            deadlines=Deadlines(apply_s=60, grace_s=20),
+            environ={**os.environ, **backend_environment(state)},
+        )
+
+    return make
+
+
+@pytest.fixture
+def module(tmp_path: Path):
+    """A function that writes a module with built-in resources only, and returns its folder."""
+
+    def make(text: str, name: str = "layer with 'odd' name") -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "main.tf").write_text(text)
+        return folder
+
+    return make
+
+
+SLOW_LAYER = """
+variable "seconds" {
+  type    = string
+  default = "30"
+}
+resource "terraform_data" "quick" {}
+resource "terraform_data" "slow" {
+  depends_on = [terraform_data.quick]
+  provisioner "local-exec" {
+    command     = "echo $$ > pid; exec sleep $SECONDS_LONG"
+    environment = { SECONDS_LONG = var.seconds }
+  }
+}
+output "done" { value = terraform_data.slow.id }
+"""
+"""A layer whose apply takes as long as one likes; the file ``pid`` says that it has begun."""
+
+
+@pytest.fixture
+def slow_layer(module) -> Path:
+    """A run directory whose apply takes 30 seconds."""
+    return module(SLOW_LAYER)
