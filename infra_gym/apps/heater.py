@@ -37,7 +37,7 @@ BUCKETS: tuple[float, ...] = (
     *(0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0),
 )
 HEAD_LIMIT = 16_384
-HEAD_DEADLINE_S = 5.0
+HEAD_DEADLINE_S = 2.0
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 503: "Service Unavailable"}
 
 

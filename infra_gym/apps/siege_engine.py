@@ -36,6 +36,7 @@ import gc
 import gzip
 import hashlib
 import json
+import math
 import random
 import signal
 import struct
@@ -132,12 +133,19 @@ class Conductor:
     Args:
         loop: The event loop.
         send: Called once for each arrival, as soon after its intended time as the loop allows.
+        wall: The clock of ``at``, in epoch seconds.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, send: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        send: Callable[[float], None],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self.schedule: Schedule | None = None
         self._loop = loop
         self._send = send
+        self._wall = wall
         self._position = 0.0
         self._started: float | None = None
         self._ends = float("inf")
@@ -169,7 +177,7 @@ class Conductor:
         """Go on at epoch time ``at`` (default: now) from ``offset`` (default: where it stopped)."""
         if self.schedule is None:
             raise ControlError("no schedule is loaded: POST /schedule first")
-        wait = 0.0 if at is None else at - time.time()
+        wait = 0.0 if at is None else at - self._wall()
         if wait < -LATEST_START_S:
             raise ControlError(f"'at' lies {-wait:.1f} s in the past")
         if offset is not None and offset < 0:
@@ -187,7 +195,7 @@ class Conductor:
 
     def pause(self, at: float | None = None) -> None:
         """Stop at epoch time ``at`` (default: now)."""
-        self._ends = self._loop.time() + (0.0 if at is None else max(0.0, at - time.time()))
+        self._ends = self._loop.time() + (0.0 if at is None else max(0.0, at - self._wall()))
         self._release()
 
     def _intended(self) -> float:
@@ -337,12 +345,13 @@ def whole_answer(answer: bytes, *, ended: bool) -> str | None:
         return None
     lines = head.split(b"\r\n")
     words = lines[0].split()
-    if len(words) < 2 or not words[1].isdigit():
+    if len(words) < 2 or not words[1].isdigit() or len(words[1]) != 3:
         return None
     for line in lines[1:]:
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-length":
-            return words[1].decode() if len(body) >= int(value) else None
+            length = value.strip()
+            return words[1].decode() if length.isdigit() and len(body) >= int(length) else None
     return words[1].decode() if ended else None
 
 
@@ -355,11 +364,13 @@ class Replicas:
         if parts.scheme != "http" or not host:
             raise ControlError(f"target {url!r} must look like http://HOST:PORT or PORT-PORT")
         first, dash, last = (ports or "80").partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        if not first.isdigit() or not (last if dash else first).isdigit():
             raise ControlError(f"target {url!r} has no valid port or range of ports")
         self._host = host
         self._probed = bool(dash)
         self._ports = range(int(first), int(last or first) + 1)
+        if not self._ports:
+            raise ControlError(f"target {url!r} has an empty range of ports")
         self._address: str | None = None
         self._ready: list[int] = []
         self._work = self._request(parts.path or "/")
@@ -523,7 +534,8 @@ def number(body: dict[str, Any], key: str) -> float | None:
     value = body.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    if not numeric or not math.isfinite(value):
         raise ControlError(f"{key!r} must be a number, not {value!r}")
     return float(value)
 
