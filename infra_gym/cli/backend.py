@@ -56,7 +56,7 @@ def _bucket_settings() -> Settings:
     settings = load_settings()
     if settings.state.backend == "local":
         raise SettingsError(
-            f"the state lies in a folder of this machine ({settings.data_folder / 'state'}): "
+            f"The state lies in a folder of this machine ({settings.data_folder / 'state'}): "
             "there is no bucket",
             next_command='write into infra-gym.toml: [state] backend = "s3", bucket = "NAME"',
         )

@@ -78,15 +78,23 @@ class Dashboard:
 
     def __rich__(self) -> RenderableType:
         seconds = int(time.monotonic() - self._began)
-        head = Text.assemble(
-            (self._title, "bold"),
-            f"   step {self._episode.steps}/{self._steps}   {seconds // 60}:{seconds % 60:02}   ",
-            (self._phase, "cyan"),
-        )
-        parts: list[RenderableType] = [head]
+        episode = self._episode
+        clock = f"{seconds // 60}:{seconds % 60:02}"
+        parts: list[RenderableType] = [
+            Text(self._title, "bold", no_wrap=True, overflow="ellipsis"),
+            Text.assemble(
+                f"{clock}  step {episode.steps}/{self._steps}  ",
+                f"cost ${episode.cost_usd:.4f}  reward ${episode.reward:+.4f}  ",
+                (self._phase, "cyan"),
+                no_wrap=True,
+                overflow="ellipsis",
+            ),
+        ]
         if self.stack.layers:
             parts.append(Panel(self.stack, title="stack", title_align="left", border_style="dim"))
         parts.append(Panel(self._numbers(), title="app", title_align="left", border_style="dim"))
+        # The last line is short, so that the terminal's own "^C" does not wrap and shift the view.
+        parts.append(Text("Ctrl-C ends the episode and destroys everything.", "dim"))
         return Group(*parts)
 
     def _numbers(self) -> RenderableType:
@@ -97,10 +105,11 @@ class Dashboard:
         grid.add_column(no_wrap=True, style="cyan")
         for row in self._episode.rows.values():
             grid.add_row(
-                row.name.replace("_", " "), latest(row), row.unit, _history(row.history[-_HISTORY:])
+                row.name.replace("_", " "),
+                latest(row),
+                "" if row.unit in _COUNTS else row.unit,
+                _history(row.history[-_HISTORY:]),
             )
-        grid.add_row("total cost", f"{self._episode.cost_usd:.4f}", "$", "")
-        grid.add_row("total reward", f"{self._episode.reward:.4f}", "$", "")
         return grid
 
 
@@ -191,6 +200,8 @@ def latest(row: Row) -> str:
         return f"{value * 100:.1f}"
     if value.is_integer() and row.unit in _COUNTS:
         return f"{value:.0f}"
+    if row.unit.startswith("$"):
+        return f"{value:.4f}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 

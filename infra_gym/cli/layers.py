@@ -173,9 +173,10 @@ def apply(
     with _working(output, selection, selection.command_layers) as stack:
         applied = stack.apply(selection.chosen, inputs=inputs)
     output.result(
-        _document(selection, layers=applied),
+        _document(selection, layers={layer: _done(one) for layer, one in applied.items()}),
         *_applied(applied),
-        f"Next: infra-gym layers status {selection.options}, or destroy in its place.",
+        f"To see it:     infra-gym layers status {selection.options}",
+        f"To destroy it: infra-gym layers destroy {selection.options}",
     )
 
 
@@ -193,12 +194,16 @@ def destroy(
     selection = select(names or (), project=project, environment=environment, target=target)
     layers = tuple(reversed(selection.command_layers))
     with _working(output, selection, layers) as stack:
-        left = stack.destroy(selection.chosen)
-    for process in left:
+        there = {one.layer for one in stack.status().layers if one.status != "absent"}
+        ended = stack.destroy(selection.chosen)
+    destroyed = [layer for layer in layers if layer in there]
+    for process in ended:
         output.note(f"Ended a process that was left: {process}")
     output.result(
-        _document(selection, destroyed=layers, ended_processes=left),
-        f"Destroyed {', '.join(layers)} of {selection.name}.",
+        _document(selection, destroyed=destroyed, ended_processes=ended),
+        f"Destroyed {', '.join(destroyed)} of {selection.name}."
+        if destroyed
+        else f"There is nothing of {selection.name} to destroy.",
     )
 
 
@@ -249,6 +254,8 @@ def output_(
     environment: Environment = None,
 ) -> None:
     """Print the outputs of a stack's layers; sensitive values are left out."""
+    from rich.markup import escape
+
     from infra_gym.cli.selection import select
 
     selection = select(names or (), project=project, environment=environment, target=target)
@@ -256,15 +263,10 @@ def output_(
     outputs = {layer: stack.outputs(layer) for layer in selection.command_layers}
     output.result(
         _document(selection, layers=outputs),
-        table(
-            "LAYER",
-            "OUTPUT",
-            "VALUE",
-            rows=[
-                (layer, name, value)
-                for layer, values in outputs.items()
-                for name, value in values.items()
-            ],
+        *(
+            escape(f"{layer}.{name} = {shown(value)}")
+            for layer, values in outputs.items()
+            for name, value in values.items()
         ),
     )
 
@@ -317,7 +319,7 @@ def _all_stacks(output: Output, settings: Settings) -> None:
 
     found = stacks(settings)
     rows = [
-        (name, one.id or ", ".join(one.layers), one.target, _time(one.created), str(one.owner))
+        (name, one.id or ", ".join(one.layers), one.target, _time(one.created), one.owner.user)
         for name, one in found.items()
     ]
     output.result(
@@ -355,7 +357,7 @@ def graph(
 
     selection = select(names, project=project, environment=environment, target=target, new=True)
     dot = selection.stack().graph()
-    output.result(_document(selection, dot=dot), escape(dot))
+    output.result(_document(selection, dot=dot), escape(dot.rstrip()))
 
 
 @command(app, "validate")
@@ -460,6 +462,14 @@ def _applied(applied: Mapping[str, Applied]) -> list[Any]:
         for layer, one in applied.items()
     ]
     return [table("LAYER", ">SECONDS", ">CHANGES", "RESOURCES", rows=rows)]
+
+
+def _done(applied: Applied) -> dict[str, Any]:
+    return {
+        "seconds": applied.seconds,
+        "changes": applied.changes,
+        "outputs": {name: one.value for name, one in applied.outputs.items() if one.known},
+    }
 
 
 def _addresses(applied: Applied) -> str:

@@ -13,6 +13,7 @@ import functools
 import inspect
 import json
 import math
+import os
 import signal
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PANEL = "Output"
+_PIPE_WIDTH = 160
 Function = TypeVar("Function", bound=Callable[..., None])
 
 _JSON = Annotated[
@@ -60,7 +62,10 @@ class Output:
         """Standard output, for results."""
         from rich.console import Console
 
-        return Console(soft_wrap=False)
+        console = Console()
+        if not console.is_terminal and "COLUMNS" not in os.environ:
+            console.width = _PIPE_WIDTH  # ids and paths stay whole, for grep and cut
+        return console
 
     @functools.cached_property
     def aside(self) -> Console:

@@ -26,6 +26,8 @@ _DOING = {
     "delete": "destroying",
     "read": "reading",
 }
+# What a command that follows another one on the same layer begins with.
+_BEGINS = ("version", "init_output", "refresh_start", "planned_change", "apply_start")
 _TOLD = ("apply_complete", "apply_errored", "provision_errored")
 
 
@@ -60,7 +62,9 @@ class StackProgress:
         """Take in one event of the layer's running command."""
         with self._lock:
             progress = self.layers.setdefault(layer, LayerProgress())
-            if progress.state != "working":
+            if progress.state == "waiting" or (
+                progress.state != "working" and event.type in _BEGINS
+            ):
                 progress.state, progress.started, progress.doing = "working", self._clock(), ""
             self._advance(progress, event)
 

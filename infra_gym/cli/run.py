@@ -164,7 +164,7 @@ def _live(
             _play(env, agent, episode, steps, seed, view)
     finally:
         if signals.first is not None:
-            episode.ended = str(Interrupted(signals.first))
+            episode.ended = f"stopped by {signal.Signals(signals.first).name}"
         _close(env, view, signals, keep=keep)
 
 
@@ -208,6 +208,7 @@ def _left(env: InfraEnv, stack: Stack) -> str:
     """What a run that was stopped at once leaves behind, and how to get rid of it."""
     lines = ["Stopped at once; not everything is destroyed."]
     with contextlib.suppress(InfraGymError):
+        stack.release()
         found = stack.status()
         left = [f"{one.layer} ({one.status})" for one in found.layers if one.status != "absent"]
         lines.append(f"Left: {', '.join(left) or 'no layer'}; {found.processes} processes.")

@@ -205,7 +205,7 @@ def _name(definition: Definition, settings: Settings, *, new: bool) -> str:
         return found[0]
     if found:
         raise UsageError(
-            f"there are {len(found)} stacks of {definition.id} on target {settings.target}",
+            f"There are {len(found)} stacks of {definition.id} on target {settings.target}",
             next_command=" or ".join(f"-e {name}" for name in found),
         )
     if not new:
@@ -221,7 +221,7 @@ def _layers(
     if settings.environment is None:
         known = stacks(settings)
         raise UsageError(
-            "which stack? Layers need the name of an environment, or an id comes first",
+            "Which stack? Layers need the name of an environment, or an id comes first",
             next_command=" or ".join(f"-e {name}" for name in known) or "add -e NAME",
         )
     record = _record(settings, settings.environment)
@@ -257,6 +257,6 @@ def _recorded_definition(record: StackRecord | None) -> Definition | None:
 def _nothing_there(what: str, settings: Settings) -> InfraGymError:
     others = ", ".join(stacks(settings)) or "none"
     return UsageError(
-        f"there is no stack {what} in project {settings.project}; those that are there: {others}",
+        f"There is no stack {what} in project {settings.project}; those that are there: {others}",
         next_command="infra-gym layers status",
     )
