@@ -49,11 +49,10 @@ def _check(what: str, kind: TypeAdapter[str], name: str) -> None:
 
 
 def _write(path: Path, text: str) -> None:
+    if path.exists():
+        raise UsageError(f"{path} is there already; nothing was changed.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise UsageError(f"{path} is there already; nothing was changed.") from error
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error}") from error
