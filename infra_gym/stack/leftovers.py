@@ -14,7 +14,8 @@ from pathlib import Path
 
 import psutil
 
-_TERRAFORM = ("terraform", "tofu", "opentofu")
+_TERRAFORM = ("terraform", "tofu", "opentofu")  # or longer, such as terraform-1.11
+_PROVIDER = "terraform-provi"  # process names are cut to 15 characters
 _STOP_S = 5.0
 
 
@@ -36,7 +37,8 @@ def terraforms_in(folder: Path) -> list[psutil.Process]:
     found = []
     for process in processes_in(folder):
         with suppress(psutil.Error):
-            if process.name() in _TERRAFORM:
+            name = process.name()
+            if name.startswith(_TERRAFORM) and not name.startswith(_PROVIDER):
                 found.append(process)
     return found
 

@@ -95,7 +95,7 @@ class RunVariables:
         """The arrivals of the definition's workload with seed 0, for stacks without an agent."""
         file = self._root / "schedule.igs"
         if touch and self._definition is not None:
-            target = cast(Target, self._target)  # one that the definition has
+            target = cast("Target", self._target)  # one that the definition has
             schedule = arrival_schedule(
                 self._definition.workload,
                 seconds=self._definition.max_episode_steps * self._definition.interval_s[target],

@@ -299,7 +299,9 @@ class Stack:
 
     def changed(self, layer: str, inputs: Mapping[str, Any]) -> bool:
         """Whether an apply of the layer with these inputs could change anything by itself."""
-        record = self._records().get(layer)
+        records = self._records()
+        (layer,) = self._choose([layer], self.layers)
+        record = records.get(layer)
         if record is None or record.status != "applied":
             return True
         known = {**record.inputs, **self._runs.secrets[layer]}

@@ -58,7 +58,7 @@ class StackStatus(BaseModel):
     def exists(self) -> bool:
         """Whether there is anything to destroy."""
         return bool(self.owner or self.created or self.processes) or any(
-            layer.status != "absent" for layer in self.layers
+            layer.status != "absent" or layer.resources for layer in self.layers
         )
 
 
@@ -77,12 +77,13 @@ def read_status(
     ledger, lock = Ledger(storage, project, environment), StackLock(storage, project, environment)
     stack, records, holder = ledger.stack(), ledger.layers(), lock.holder()
     alive = holder is not None and lock.is_alive(holder)
-    names = dict.fromkeys([*layers, *(stack.layers if stack else ()), *records])
+    names = dict.fromkeys([*(stack.layers if stack else ()), *layers, *records])
 
     def tell(layer: str) -> LayerStatus:
         record = records.get(layer)
+        resources = _resources(storage.read(state_key(project, environment, layer)))
         if record is None:
-            return LayerStatus(layer=layer, status="absent")
+            return LayerStatus(layer=layer, status="absent", resources=resources)
         at_work = bool(terraforms_in(folder.layer(layer)))
         owned = alive and holder is not None and record.owner.token == holder.token
         return LayerStatus(
@@ -91,7 +92,7 @@ def read_status(
             since=record.updated,
             owner=record.owner,
             terraform_running=at_work,
-            resources=_resources(storage.read(state_key(project, environment, layer))),
+            resources=resources,
             problem=record.problem,
         )
 
