@@ -124,6 +124,9 @@ class MetricsReader:
     ) -> float:
         """Wait until, at ``at``, every target that is up has a sample of the last scrape interval.
 
+        From then on no scrape of a time before ``at`` is under way, so that all queries of a reading
+        see the same samples.
+
         Args:
             at: The time that will be read at (Prometheus's clock), not in the future. A function
                 is asked again at every look, for waiting until targets come up.
