@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from infra_gym.definitions.parts import FormulaMetric, HistogramMetric, short_name
 from infra_gym.errors import ExpressionError, did_you_mean
 from infra_gym.expressions import names_in
-from infra_gym.settings.strict import Path
+from infra_gym.settings.strict import KeyPath
 
 if TYPE_CHECKING:
     from infra_gym.definitions.models import Definition
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TASK_METRICS = ("cost_usd", "cost_rate", "last_action", "interval_s")
 """What a task computes itself; expressions and observations may name these as well."""
 
-_Problems = Iterator[tuple[Path, str]]
+_Problems = Iterator[tuple[KeyPath, str]]
 
 
 def disagreements(definition: Definition) -> _Problems:
@@ -112,7 +112,7 @@ def _observations(definition: Definition) -> _Problems:
         seen.add(observation.name)
 
 
-def _unknown(definition: Definition, path: Path, names: Iterable[str]) -> _Problems:
+def _unknown(definition: Definition, path: KeyPath, names: Iterable[str]) -> _Problems:
     """Those of ``names`` that are not one number a step."""
     single = {name for name, metric in definition.metrics.items() if metric.by is None}
     known = sorted({*single, *definition.controls, *TASK_METRICS})

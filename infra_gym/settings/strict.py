@@ -24,7 +24,7 @@ from pydantic_core import ErrorDetails, core_schema
 
 from infra_gym.errors import did_you_mean, nearest
 
-Path = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Keys and list indices from the outermost mapping down."""
 
 
@@ -35,7 +35,7 @@ class MisplacedError(ValueError):
         problems: Paths from that value down, each with what is wrong there.
     """
 
-    def __init__(self, problems: Iterable[tuple[Path, str]]) -> None:
+    def __init__(self, problems: Iterable[tuple[KeyPath, str]]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(f"{_dotted(path)}: {text}" for path, text in self.problems))
 
@@ -113,7 +113,7 @@ class Problem:
         missing: The last part of ``path`` is a key that should be there and is not.
     """
 
-    path: Path
+    path: KeyPath
     text: str
     missing: bool = False
 
@@ -169,5 +169,5 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _dotted(path: Path) -> str:
+def _dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))

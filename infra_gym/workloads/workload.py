@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from infra_gym.errors import UsageError
-from infra_gym.settings.strict import Path, problems_in
+from infra_gym.settings.strict import KeyPath, problems_in
 from infra_gym.workloads.profiles import Bursty, Constant, Daily, FlashCrowd, Ramp, Random, Sine
 from infra_gym.workloads.trace import Trace
 
@@ -38,6 +38,6 @@ def parse_workload(data: Mapping[str, Any]) -> Workload:
         ) from error
 
 
-def _line(path: Path, text: str) -> str:
+def _line(path: KeyPath, text: str) -> str:
     keys = [str(part) for part in path if part not in PROFILES]
     return f"{'.'.join(['workload', *keys])}: {text}"
