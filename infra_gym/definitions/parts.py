@@ -75,12 +75,8 @@ class _Choice:
 
     def tag(self, value: Any) -> str:
         """``<key>``: no key of a definition looks like this, so that paths stay clear."""
-        has = (
-            value.__contains__
-            if isinstance(value, Mapping)
-            else value.__class__.model_fields.__contains__
-        )
-        return next(f"<{key}>" for key in self.keys if has(key))
+        given = value if isinstance(value, Mapping) else type(value).model_fields
+        return next(f"<{key}>" for key in self.keys if key in given)
 
 
 class DeltaAction(Strict):

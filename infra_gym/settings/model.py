@@ -147,7 +147,10 @@ class _File(TomlConfigSettingsSource):
 
 def settings_file(start: Path | None = None) -> Path | None:
     """The nearest ``infra-gym.toml`` in ``start`` (default: the working directory) or above it."""
-    folder = (start or Path.cwd()).resolve()
+    try:
+        folder = (start or Path.cwd()).resolve()
+    except FileNotFoundError:  # the working directory was removed
+        return None
     for candidate in (folder, *folder.parents):
         if (candidate / FILE_NAME).is_file():
             return candidate / FILE_NAME

@@ -91,6 +91,17 @@ def test_the_nearest_file_upwards_counts(folder: Path, monkeypatch: pytest.Monke
     assert settings_file(folder) == file.resolve()
 
 
+def test_a_removed_working_directory_has_no_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "gone").mkdir()
+    monkeypatch.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    assert settings_file() is None
+    assert load_settings().project == "infra-gym"
+    monkeypatch.chdir(folder)
+
+
 def test_paths_in_the_file_start_at_its_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
