@@ -9,8 +9,6 @@ the reader to judge: nothing is ever replaced by 0.
 
 from __future__ import annotations
 
-import io
-import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -22,15 +20,20 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 import tenacity
 from prometheus_api_client import PrometheusConnect
-from requests.adapters import HTTPAdapter
 
 from infra_gym.errors import MetricsError, PrometheusUnavailableError
+from infra_gym.metrics.transport import (
+    CutOffError,
+    DeadlineAdapter,
+    RefusedError,
+    session_for,
+    time_left,
+)
 
 ATTEMPTS = 3
 RETRY_WAIT_S = 0.1
 # More connections than queries in one read, so that every one is kept alive for the next read.
 CONNECTIONS = 32
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True)
@@ -75,9 +78,9 @@ class Prometheus:
         url = url.rstrip("/")
         self.url = _without_credentials(url)
         self.deadline_s = deadline_s
-        self._session = session or _session_for(url)
+        self._session = session or session_for(url)
         self._client = PrometheusConnect(url, session=self._session)
-        self._session.mount(url, _DeadlineAdapter(pool_maxsize=CONNECTIONS))
+        self._session.mount(url, DeadlineAdapter(pool_maxsize=CONNECTIONS))
 
     def instant(self, query: str, at: float | None = None) -> list[Series]:
         """The value of an expression at a time (seconds since the epoch; now when left out).
@@ -130,12 +133,12 @@ class Prometheus:
         )
         for attempt in patient:
             with attempt:
-                left = _in_time(ends)
+                left = time_left(ends)
                 result = self._client.custom_query(query, params=params, timeout=left)
         return _series_of(result)
 
     def _explained(self, error: Exception, query: str) -> MetricsError:
-        if isinstance(error, _RefusedError) and (reason := error.prometheus_says()):
+        if isinstance(error, RefusedError) and (reason := error.prometheus_says()):
             return MetricsError(
                 f"Prometheus at {self.url} refuses the query {query}: {reason}",
                 next_command="correct the metric in the environment's definition",
@@ -148,9 +151,9 @@ class Prometheus:
     def _cause(self, error: Exception) -> str:
         if isinstance(error, TimeoutError | requests.Timeout):
             return f"did not answer within {self.deadline_s:g} s"
-        if isinstance(error, _RefusedError):
+        if isinstance(error, RefusedError):
             return f"answers with HTTP status {error.status}: {error.shown()}"
-        if isinstance(error, requests.exceptions.ChunkedEncodingError | _CutOffError):
+        if isinstance(error, requests.exceptions.ChunkedEncodingError | CutOffError):
             return "cut its answer off"
         if isinstance(error, requests.ConnectionError):
             return f"cannot be reached: {_innermost(error)}"
@@ -162,86 +165,13 @@ def range_of(selector: str, window_s: float) -> str:
     return f"{selector}[{max(round(window_s * 1000), 1)}ms]"
 
 
-class _RefusedError(Exception):
-    """An answer other than 200."""
-
-    def __init__(self, status: int, body: bytes) -> None:
-        super().__init__(status)
-        self.status = status
-        self.body = body
-
-    def prometheus_says(self) -> str | None:
-        """Prometheus's own words on a query that it cannot evaluate, else ``None``."""
-        if self.status not in {400, 422}:
-            return None
-        try:
-            return str(json.loads(self.body)["error"])
-        except (ValueError, KeyError, TypeError):
-            return None
-
-    def shown(self) -> str:
-        return self.body[:200].decode(errors="replace").strip() or "(an empty answer)"
-
-
-class _CutOffError(Exception):
-    """The answer ended before its announced length."""
-
-
-class _DeadlineAdapter(HTTPAdapter):
-    """Reads the whole answer within ``timeout``; ``requests`` bounds only each single read."""
-
-    def send(
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,  # noqa: ARG002 - the whole answer is read in any case
-        timeout: Any = None,
-        verify: bool | str = True,
-        cert: Any = None,
-        proxies: Mapping[str, str] | None = None,
-    ) -> requests.Response:
-        """Send, read to the end, and refuse what is not status 200."""
-        ends = time.monotonic() + timeout
-        response = super().send(
-            request, stream=True, timeout=timeout, verify=verify, cert=cert, proxies=proxies
-        )
-        body = self._read(response.raw, ends)
-        if response.status_code != requests.codes.ok:
-            raise _RefusedError(response.status_code, body)
-        response.raw = io.BytesIO(body)
-        return response
-
-    @staticmethod
-    def _read(raw: Any, ends: float) -> bytes:
-        body = bytearray()
-        try:
-            while chunk := raw.read1(65536, decode_content=True):
-                body += chunk
-                _in_time(ends)
-        except OSError:
-            raw.close()
-            raise
-        except Exception as error:  # urllib3's own: a broken length, chunk or encoding
-            raw.close()
-            raise _CutOffError(str(error)) from error
-        raw.release_conn()
-        return bytes(body)
-
-
 def _passes(error: BaseException) -> bool:
     """Whether a failure may be over a moment later."""
-    if isinstance(error, _RefusedError):
+    if isinstance(error, RefusedError):
         return error.status >= requests.codes.server_error or error.status == 429
-    return isinstance(error, requests.ConnectionError | _CutOffError) and not isinstance(
+    return isinstance(error, requests.ConnectionError | CutOffError) and not isinstance(
         error, requests.Timeout
     )
-
-
-def _in_time(ends: float) -> float:
-    """The seconds left until ``ends`` (monotonic)."""
-    left = ends - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
 
 
 def _in_thread(function: Any, *arguments: Any) -> Future[list[Series]]:
@@ -275,13 +205,6 @@ def _series_of(result: Any) -> list[Series]:
             )
         )
     return series
-
-
-def _session_for(url: str) -> requests.Session:
-    session = requests.Session()
-    if urlsplit(url).hostname in LOOPBACK:
-        session.trust_env = False  # HTTP_PROXY is for other machines
-    return session
 
 
 def _without_credentials(url: str) -> str:

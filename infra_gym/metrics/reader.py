@@ -8,17 +8,16 @@ value and its name is listed; a metric without one is an error. Formulas are the
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from infra_gym.definitions.models import CounterMetric, GaugeMetric, HistogramMetric, Metric
-from infra_gym.errors import MetricsError, NotReadyError, StaleMetricsError
-from infra_gym.metrics.histograms import quantile
+from infra_gym.errors import NotReadyError, StaleMetricsError
 from infra_gym.metrics.prometheus import Prometheus, Series, range_of
 from infra_gym.metrics.readings import Counters, Growth
+from infra_gym.metrics.values import Values
 
 POLL_S = 0.05
 # A sample may become visible after its own time: a scrape is stored when its last byte has come.
@@ -34,7 +33,7 @@ Answers = dict[str, list[Series]]
 
 @dataclass(frozen=True)
 class Measured:
-    """One reading."""
+    """One values."""
 
     values: dict[str, float]
     """Every metric with one value."""
@@ -101,13 +100,13 @@ class MetricsReader:
             selector: counters.growths(ranged[selector], step_s=step_s)
             for selector, counters in self._selectors.items()
         }
-        reading = self._reading(growths, instants)
+        values = self._values(growths, instants)
         # Only a reading that succeeded moves the bases: after an error it may be repeated.
         vanished, sample_age_s = self._move_to(at, ranged)
         return Measured(
-            values=reading.values,
-            by_label=reading.by_label,
-            empty=frozenset(reading.empty),
+            values=values.single,
+            by_label=values.by_label,
+            empty=frozenset(values.empty),
             vanished=vanished,
             sample_age_s=sample_age_s,
         )
@@ -124,8 +123,8 @@ class MetricsReader:
     ) -> float:
         """Wait until, at ``at``, every target that is up has a sample of the last scrape interval.
 
-        From then on no scrape of a time before ``at`` is under way, so that all queries of a reading
-        see the same samples.
+        From then on no scrape of a time before ``at`` is under way, so that all queries of a
+        reading see the same samples.
 
         Args:
             at: The time that will be read at (Prometheus's clock), not in the future. A function
@@ -181,17 +180,17 @@ class MetricsReader:
         pairs = list(zip(asked, answers, strict=True))
         return dict(pairs[: len(ranges)]), dict(pairs[len(ranges) :])
 
-    def _reading(self, growths: Mapping[str, Sequence[Growth]], instants: Answers) -> _Reading:
-        reading = _Reading()
+    def _values(self, growths: Mapping[str, Sequence[Growth]], instants: Answers) -> Values:
+        values = Values()
         for name, counter in self._counters.items():
-            reading.counter(name, counter, growths[counter.counter])
+            values.counter(name, counter, growths[counter.counter])
         for name, histogram in self._histograms.items():
             buckets = growths[_bucket_selector(histogram)]
             counts = growths[_count_selector(histogram)]
-            reading.histogram(name, histogram, buckets, counts, self._bounds.get(name))
+            values.histogram(name, histogram, buckets, counts, self._bounds.get(name))
         for name, gauge in self._gauges.items():
-            reading.gauge(name, gauge, instants[gauge.gauge])
-        return reading
+            values.gauge(name, gauge, instants[gauge.gauge])
+        return values
 
     def _move_to(self, at: float, ranged: Answers) -> tuple[tuple[str, ...], float]:
         """Make this reading the base of the next; tells what vanished, and the samples' age."""
@@ -214,92 +213,6 @@ class MetricsReader:
             yield _count_selector(histogram)
 
 
-class _Reading:
-    """The numbers of one reading while they are gathered."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, float] = {}
-        self.by_label: dict[str, dict[str, float]] = {}
-        self.empty: set[str] = set()
-
-    def counter(self, name: str, metric: CounterMetric, growths: Sequence[Growth]) -> None:
-        if metric.by is not None:
-            found: dict[str, float] = {}
-            for growth in growths:
-                value = growth.own_rate if metric.rate else growth.difference
-                if value is not None:
-                    label = _label(name, metric.by, growth.labels)
-                    found[label] = found.get(label, 0.0) + value
-            self._keep_by_label(name, found)
-        elif growths:
-            self.values[name] = math.fsum(
-                growth.rate if metric.rate else growth.difference for growth in growths
-            )
-        else:
-            self._nothing(name, metric, "no series has a new sample since the last reading")
-
-    def histogram(
-        self,
-        name: str,
-        metric: HistogramMetric,
-        buckets: Sequence[Growth],
-        counts: Sequence[Growth],
-        bound: float | None,
-    ) -> None:
-        sums: dict[float, float] = {}
-        for growth in buckets:
-            le = float(_label(name, "le", growth.labels))
-            sums[le] = sums.get(le, 0.0) + growth.difference
-        value = quantile(metric.quantile, sums)
-        if not math.isnan(value):
-            self.values[name] = value
-        elif sums.get(math.inf, 0.0) > 0:
-            raise MetricsError(f"metrics.{name}: {metric.histogram} has no finite buckets.")
-        elif bound is not None and any(g.difference for g in counts):
-            self.values[name] = bound
-        else:
-            self._nothing(name, metric, "nothing was counted since the last reading")
-
-    def gauge(self, name: str, metric: GaugeMetric, series: Sequence[Series]) -> None:
-        if metric.by is not None:
-            found: dict[str, float] = {}
-            for one in series:
-                label = _label(name, metric.by, one.labels)
-                if label in found:
-                    raise MetricsError(
-                        f"metrics.{name}: {metric.gauge} has several series with "
-                        f"{metric.by}={label!r}.",
-                        next_command=f"aggregate it, such as sum by ({metric.by}) (...)",
-                    )
-                if not math.isnan(one.value):
-                    found[label] = _finite(name, metric.gauge, one.value)
-            self._keep_by_label(name, found)
-        elif len(series) > 1:
-            raise MetricsError(
-                f"metrics.{name}: {metric.gauge} has {len(series)} series, not one.",
-                next_command="aggregate it, such as sum(...), or say by which label it is split",
-            )
-        elif not series or math.isnan(series[0].value):
-            self._nothing(name, metric, "it is NaN" if series else "Prometheus has no such series")
-        else:
-            self.values[name] = _finite(name, metric.gauge, series[0].value)
-
-    def _keep_by_label(self, name: str, found: dict[str, float]) -> None:
-        self.by_label[name] = found
-        if not found:
-            self.empty.add(name)
-
-    def _nothing(self, name: str, metric: Metric, why: str) -> None:
-        if metric.empty is None:
-            raise StaleMetricsError(
-                f"metrics.{name} has nothing to measure: {why}.",
-                next_command="check that its program runs and is scraped (`up`), "
-                f"or declare `empty` for {name} in the definition",
-            )
-        self.values[name] = metric.empty
-        self.empty.add(name)
-
-
 def _bucket_selector(metric: HistogramMetric) -> str:
     name, brace, matchers = metric.histogram.partition("{")
     return f"{name}_bucket{brace}{matchers}"
@@ -308,18 +221,6 @@ def _bucket_selector(metric: HistogramMetric) -> str:
 def _count_selector(metric: HistogramMetric) -> str:
     """All that the histogram counted, whatever the labels."""
     return metric.histogram.partition("{")[0] + "_count"
-
-
-def _label(name: str, label: str, labels: Mapping[str, str]) -> str:
-    if label not in labels:
-        raise MetricsError(f"metrics.{name}: a series has no label {label!r}: {dict(labels)}.")
-    return labels[label]
-
-
-def _finite(name: str, query: str, value: float) -> float:
-    if not math.isfinite(value):
-        raise MetricsError(f"metrics.{name}: {query} is {value}.")
-    return value
 
 
 def _target_name(labels: Mapping[str, str]) -> str:

@@ -276,7 +276,7 @@ class TestFreshness:
 
         def wait(at: Any, jobs: list[str], required: tuple[str, ...] = ()) -> float:
             return bench.reader().await_fresh(
-                at, jobs, required=required, deadline_s=2.0, clock=lambda: now[0], sleep=sleep
+                at, jobs, required=required, deadline_s=0.8, clock=lambda: now[0], sleep=sleep
             )
 
         for job, instance, value, at in (
