@@ -52,25 +52,36 @@ class Actuator:
         """Layers with an apply that is not done."""
         return self._applies.pending
 
-    def reset(
-        self, controls: Mapping[str, int], offered: Mapping[str, Any], mode: ResetMode
-    ) -> None:
-        """Bring the stack to its start.
-
-        Args:
-            controls: The initial values.
-            offered: Inputs for every layer that declares a variable of that name.
-            mode: See :data:`infra_gym.worlds.base.ResetMode`.
-        """
+    def clear(self, mode: ResetMode) -> None:
+        """Await what runs, and destroy what a reset of this mode makes anew."""
         self._applies.drop_queued()
         self._applies.wait()
         self._applies.forget_failures()
         self._mismatched = {}
-        inputs = self._inputs(controls, offered)
-        if self._intact and mode == "soft":
-            self._modify(inputs)
+        if mode == "soft" or not self._up:
+            return
+        self._intact = False
+        if mode == "full":
+            self._stack.destroy()
         else:
-            self._rebuild(inputs, mode)
+            replaced = {SENDER, *(control.layer for control in self._controls.values())}
+            self._stack.destroy([self.layers[name] for name in replaced if name in self.layers])
+
+    def reset(self, controls: Mapping[str, int], offered: Mapping[str, Any]) -> None:
+        """Bring the stack to its start: change it where it stands, else apply all of it.
+
+        Args:
+            controls: The initial values.
+            offered: Inputs for every layer that declares a variable of that name.
+        """
+        inputs = self._inputs(controls, offered)
+        if self._intact:
+            self._modify(inputs)
+            return
+        self._stack.acquire()
+        self._up = True
+        self._stack.apply(inputs=inputs)
+        self._applied = {layer: dict(values) for layer, values in inputs.items()}
         self._intact = True
 
     def submit(self, controls: Mapping[str, int]) -> list[str]:
@@ -141,17 +152,6 @@ class Actuator:
         for layer, times in self._repairs.items():
             inputs[layer]["repair"] = times
         return inputs
-
-    def _rebuild(self, inputs: Inputs, mode: ResetMode) -> None:
-        self._stack.acquire()
-        if self._up and mode == "full":
-            self._stack.destroy()
-        elif self._up and mode == "layer":
-            replaced = {SENDER, *(control.layer for control in self._controls.values())}
-            self._stack.destroy([self.layers[name] for name in replaced if name in self.layers])
-        self._up = True
-        self._stack.apply(inputs=inputs)
-        self._applied = {layer: dict(values) for layer, values in inputs.items()}
 
     def _modify(self, inputs: Inputs) -> None:
         for layer, values in inputs.items():

@@ -101,12 +101,13 @@ class LiveWorld:
         if self._episode is not None and self._episode.scene.load is not None:
             self._episode.scene.load.pause()
         self._episode = None
+        self._actuator.clear(mode)
         schedule = self._schedule(seed)
         offered = {
             "schedule": str(self._write(schedule)),
             "scrape_interval_s": self._options.scrape_interval_s,
         }
-        self._actuator.reset(controls, offered, mode)
+        self._actuator.reset(controls, offered)
         applied_s = self._clock.time() - begin
         prometheus = Prometheus(self._url("prometheus"))
         self._wait_until_ready(prometheus, controls)
