@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from infra_gym.cli.output import Output, command
+from infra_gym.cli.output import Output, command, styled
 from infra_gym.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -42,9 +42,11 @@ def check(output: Output) -> None:
             "lines": verdict.lines,
         },
         *verdict.lines,
-        "[green]Locks hold.[/green]"
+        styled("green", "Locks hold.")
         if verdict.locks_hold
-        else "[red]Locks do not hold:[/red] never let two runs use one environment at once.",
+        else styled(
+            "red", "Locks do not hold:", " never let two runs use one environment at once."
+        ),
     )
     if not verdict.locks_hold:
         raise typer.Exit(1)

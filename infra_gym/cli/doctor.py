@@ -15,11 +15,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from infra_gym.cli.output import Output, command, table
+from infra_gym.cli.output import Output, command, mark, styled, table
 from infra_gym.errors import InfraGymError
 
 if TYPE_CHECKING:
@@ -67,8 +67,6 @@ def doctor(output: Output) -> None:
 
     Exit code 0: the main job, an environment on target local, can run. Exit code 1: it cannot.
     """
-    from rich.markup import escape
-
     from infra_gym.settings import load_settings, settings_file
 
     settings = load_settings()
@@ -81,16 +79,21 @@ def doctor(output: Output) -> None:
     }
     steps = [f"  {check.name}: {check.next}" for check in checks if not check.ok and check.next]
     verdict = (
-        "[green]Ready:[/green] infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20"
+        styled("green", "Ready:", " infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20")
         if ready
-        else "[red]Not ready.[/red] Without Terraform and Prometheus: --target sim"
+        else styled(
+            "red", "Not ready.", " What needs neither Terraform nor Prometheus: --target sim"
+        )
     )
     output.result(
         document,
         table(
-            "", "WHAT", "FOUND", rows=[(_mark(check), check.name, check.found) for check in checks]
+            "",
+            "WHAT",
+            "FOUND",
+            rows=[(mark(_verdict(check)), check.name, check.found) for check in checks],
         ),
-        *(["What to type:", *map(escape, steps)] if steps else []),
+        *(["What to type:", *steps] if steps else []),
         verdict,
     )
     if not ready:
@@ -252,9 +255,5 @@ def _attempt(name: str, find: Callable[[], str], to_type: str) -> Check:
         return Check(name, ok=False, found=str(error), next=to_type)
 
 
-def _mark(check: Check) -> Any:
-    from rich.text import Text
-
-    if check.ok:
-        return Text("✓", "green")
-    return Text("✗", "bold red") if check.needed else Text("-", "dim")
+def _verdict(check: Check) -> bool | None:
+    return True if check.ok else (False if check.needed else None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra_gym.cli.output import Output, command, plain, table
+from infra_gym.cli.output import Output, command, mark, plain, styled, table
 
 if TYPE_CHECKING:
     from infra_gym.definitions.models import Definition
@@ -51,7 +51,7 @@ def show(output: Output, identifier: _Id) -> None:
     definition = find_definition(identifier)
     output.result(
         definition,
-        f"[bold]{definition.id}[/bold]  {definition.summary}",
+        styled("bold", definition.id, f"  {definition.summary}"),
         f"At most {definition.max_episode_steps} steps. "
         f"SLO: {definition.slo.share:.0%} of requests within {definition.slo.latency_s:g} s.",
         *_tables(definition),
@@ -111,7 +111,7 @@ def validate(
             for layer in layers:
                 find_layer(layer)
         checked.append(definition.id)
-    output.result({"valid": checked}, *(f"[green]✓[/green] {one}" for one in checked))
+    output.result({"valid": checked}, *(mark(True).append(f" {one}", "default") for one in checked))
 
 
 @command(app, "new")
@@ -126,7 +126,7 @@ def new(
     path = new_definition(identifier, folder or Path("envs"))
     output.result(
         {"id": identifier, "path": path},
-        f"Wrote {path}. Next: edit it, then [bold]infra-gym envs validate {path}[/bold]",
+        f"Wrote {path}. Next: edit it, then infra-gym envs validate {path}",
     )
 
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra_gym.cli.options import Environment, Project, Target
-from infra_gym.cli.output import Output, command, shown, table
+from infra_gym.cli.output import Output, command, mark, shown, styled, table
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from rich.text import Text
 
     from infra_gym.cli.selection import Selection
     from infra_gym.settings import Settings
@@ -82,8 +84,6 @@ def _summary(folder: Path) -> str:
 @command(app, "show")
 def show(output: Output, layer: _Layer) -> None:
     """Show a layer's variables and outputs."""
-    from rich.markup import escape
-
     from infra_gym.definitions.catalog import find_layer
     from infra_gym.terraform.hcl import read_module
 
@@ -102,7 +102,7 @@ def show(output: Output, layer: _Layer) -> None:
     }
     output.result(
         document,
-        f"[bold]{layer}[/bold]  {escape(_summary(folder))}",
+        styled("bold", layer, f"  {_summary(folder)}"),
         table(
             "VARIABLE",
             "TYPE",
@@ -254,8 +254,6 @@ def output_(
     environment: Environment = None,
 ) -> None:
     """Print the outputs of a stack's layers; sensitive values are left out."""
-    from rich.markup import escape
-
     from infra_gym.cli.selection import select
 
     selection = select(names or (), project=project, environment=environment, target=target)
@@ -264,7 +262,7 @@ def output_(
     output.result(
         _document(selection, layers=outputs),
         *(
-            escape(f"{layer}.{name} = {shown(value)}")
+            f"{layer}.{name} = {shown(value)}"
             for layer, values in outputs.items()
             for name, value in values.items()
         ),
@@ -291,8 +289,12 @@ def status(
     found = selection.stack().status()
     output.result(
         found,
-        f"[bold]{selection.name}[/bold]  {found.id or 'layers'} on {found.target}, "
-        f"made {_time(found.created)}, expires {_time(found.expires)}",
+        styled(
+            "bold",
+            selection.name,
+            f"  {found.id or 'layers'} on {found.target}, "
+            f"made {_time(found.created)}, expires {_time(found.expires)}",
+        ),
         _holder(found),
         table(
             "LAYER",
@@ -330,12 +332,14 @@ def _all_stacks(output: Output, settings: Settings) -> None:
     )
 
 
-def _holder(found: StackStatus) -> str:
+def _holder(found: StackStatus) -> str | Text:
     if found.owner is None:
         return "No run holds it."
     if found.owner_alive:
         return f"Held by {found.owner}."
-    return f"[yellow]Its run is gone:[/yellow] {found.owner}. Next: apply or destroy takes it over."
+    return styled(
+        "yellow", "Its run is gone:", f" {found.owner}. Next: apply or destroy takes it over."
+    )
 
 
 def _time(moment: datetime | None) -> str:
@@ -351,13 +355,11 @@ def graph(
     environment: Environment = None,
 ) -> None:
     """Print the layers' dependencies in the DOT language: infra-gym layers graph ID | dot -Tsvg."""
-    from rich.markup import escape
-
     from infra_gym.cli.selection import select
 
     selection = select(names, project=project, environment=environment, target=target, new=True)
     dot = selection.stack().graph()
-    output.result(_document(selection, dot=dot), escape(dot.rstrip()))
+    output.result(_document(selection, dot=dot), dot.rstrip())
 
 
 @command(app, "validate")
@@ -371,25 +373,20 @@ def validate(
 
     Exit code 1: something is wrong.
     """
-    from rich.markup import escape
-
     from infra_gym.definitions.catalog import layer_names
 
     problems = {layer: _problems(layer) for layer in layers or layer_names()}
     output.result(
         {"layers": problems},
-        *(
-            line
-            for layer, found in problems.items()
-            for line in (
-                [f"[red]✗[/red] {layer}", *(f"  {escape(one)}" for one in found)]
-                if found
-                else [f"[green]✓[/green] {layer}"]
-            )
-        ),
+        *(line for layer, found in problems.items() for line in _verdict(layer, found)),
     )
     if any(problems.values()):
         raise typer.Exit(1)
+
+
+def _verdict(layer: str, problems: Sequence[str]) -> list[str | Text]:
+    head = mark(not problems).append(f" {layer}", "default")
+    return [head, *(f"  {one}" for one in problems)]
 
 
 def _problems(layer: str) -> list[str]:
@@ -429,7 +426,7 @@ def new(
     path = new_layer(layer, folder or Path("layers"))
     output.result(
         {"layer": layer, "path": path},
-        f"Wrote {path}. Next: edit it, then [bold]infra-gym layers validate {layer}[/bold]",
+        f"Wrote {path}. Next: edit it, then infra-gym layers validate {layer}",
     )
 
 

@@ -28,6 +28,7 @@ from infra_gym.errors import InfraGymError
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 PANEL = "Output"
 _PIPE_WIDTH = 160
@@ -75,12 +76,13 @@ class Output:
         return Console(stderr=True)
 
     def result(self, document: Any, *renderables: RenderableType) -> None:
-        """Print the result: ``document`` with ``--json``, else ``renderables``."""
+        """Print the result: ``document`` with ``--json``, else ``renderables``; text as it is."""
         if self.json:
             typer.echo(json.dumps(plain(document), indent=2, allow_nan=False))
             return
         for renderable in renderables:
-            self.console.print(renderable, soft_wrap=isinstance(renderable, str), highlight=False)
+            is_text = not hasattr(renderable, "columns")  # tables are fitted to the terminal
+            self.console.print(renderable, soft_wrap=is_text, markup=False, highlight=False)
 
     def note(self, text: str) -> None:
         """Say something that is not the result."""
@@ -175,6 +177,21 @@ def table(*columns: str, rows: Iterable[Sequence[Any]], title: str | None = None
     for row in rows:
         made.add_row(*(cell if hasattr(cell, "__rich__") else _cell(cell) for cell in row))
     return made
+
+
+def mark(ok: bool | None) -> Text:
+    """A tick, a cross, or for ``None`` a dash."""
+    from rich.text import Text
+
+    symbol, style = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("-", "dim")}[ok]
+    return Text(symbol, style)
+
+
+def styled(style: str, text: str, rest: str = "") -> Text:
+    """``text`` in a style, and the rest plain."""
+    from rich.text import Text
+
+    return Text.assemble((text, style), rest)
 
 
 def _cell(value: Any) -> Any:

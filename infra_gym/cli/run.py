@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import signal
 import time
 from collections.abc import Mapping
@@ -40,6 +41,13 @@ _SUMMARY = {
 }
 
 
+class ActionMode(enum.Enum):
+    """What an action is: a change of the control, or its value."""
+
+    DELTA = "delta"
+    ABSOLUTE = "absolute"
+
+
 def register(app: typer.Typer) -> None:
     """Add ``run`` to the program."""
     command(app, "run")(run)
@@ -71,8 +79,8 @@ def run(
         ),
     ] = None,
     action: Annotated[
-        str | None,
-        typer.Option(metavar="delta|absolute", help="What an action is.", show_default=False),
+        ActionMode | None,
+        typer.Option(help="What an action is; default: the definition's.", show_default=False),
     ] = None,
     interval: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Length of a step.", show_default=False)
@@ -117,7 +125,7 @@ def run(
         environment=environment,
         interval_s=interval,
         workload=None if workload is None else _workload(workload, definition.workload),
-        action=action,  # type: ignore[arg-type]  # the task checks it
+        action=action.value if action else None,
         budget_usd=budget_usd,
         max_seconds=max_seconds,
         keep=keep,

@@ -122,7 +122,8 @@ def pick(name: str, layers: Sequence[str]) -> str:
     for layer in layers:
         if name in (layer, short_name(layer)):
             return layer
-    raise UnknownNameError("layer of the stack", name, layers)
+    known = layers if "/" in name else [short_name(layer) for layer in layers]
+    raise UnknownNameError("layer of the stack", name, known)
 
 
 def select(
