@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +29,10 @@ ATTEMPTS = 3
 
 _CONFLICT_WAIT_S = 0.2
 
+# Reading the description of S3 takes half a second: once a process. A session is not thread-safe.
+_SESSION_LOCK = threading.Lock()
+_session = functools.cache(boto3.session.Session)
+
 
 class BucketStorage:
     """Objects by key. Thread-safe; nothing is touched before the first call.
@@ -45,7 +50,11 @@ class BucketStorage:
     def client(self) -> Any:
         """The boto3 client."""
         environ = {**os.environ, **backend_environment(self.settings)}
-        return boto3.session.Session().client(
+        with _SESSION_LOCK:
+            return self._new_client(environ)
+
+    def _new_client(self, environ: Mapping[str, str]) -> Any:
+        return _session().client(
             "s3",
             region_name=state_region(self.settings),
             endpoint_url=state_endpoint(self.settings),

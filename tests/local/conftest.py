@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,28 +48,34 @@ def spaces_server() -> Iterator[str]:
         yield store.url
 
 
-@pytest.fixture(params=["s3", "spaces"])
-def bucket_state(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> StateSettings:
-    """State settings for a bucket that is not made yet, once on S3 and once on Spaces."""
-    backend = request.param
-    server = request.getfixturevalue("moto_server" if backend == "s3" else "spaces_server")
-    names = CREDENTIALS
-    if backend == "spaces":
-        names = {name.replace("AWS", "SPACES"): value for name, value in CREDENTIALS.items()}
-    for name in CREDENTIALS:
+def _bucket(backend: str, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> StateSettings:
+    for name, value in CREDENTIALS.items():
         monkeypatch.delenv(name, raising=False)
-    for name, value in names.items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name.replace("AWS", "SPACES" if backend == "spaces" else "AWS"), value)
     return StateSettings(
         backend=backend,
-        bucket=f"b-{tmp_path.name.replace('_', '-')[:40].strip('-')}-{backend}".lower(),
+        bucket=f"{backend}-{uuid.uuid4().hex[:12]}",
         region="nyc3" if backend == "spaces" else "us-east-1",
-        endpoint=server,
+        endpoint=endpoint,
     )
+
+
+@pytest.fixture
+def s3_state(moto_server: str, monkeypatch: pytest.MonkeyPatch) -> StateSettings:
+    """State settings for a bucket of S3's that is not made yet, and its credentials."""
+    return _bucket("s3", moto_server, monkeypatch)
+
+
+@pytest.fixture
+def spaces_state(spaces_server: str, monkeypatch: pytest.MonkeyPatch) -> StateSettings:
+    """The same for a Space."""
+    return _bucket("spaces", spaces_server, monkeypatch)
+
+
+@pytest.fixture(params=["s3", "spaces"])
+def bucket_state(request: pytest.FixtureRequest) -> StateSettings:
+    """Both, one after the other."""
+    return request.getfixturevalue(f"{request.param}_state")
 
 
 @pytest.fixture

@@ -108,24 +108,23 @@ def test_a_gentle_end_leaves_no_lock_in_the_bucket(
 
 
 def test_no_credential_reaches_a_file(
-    bucket_state: StateSettings, terraform_for, module, tmp_path: Path
+    spaces_state: StateSettings, terraform_for, module, tmp_path: Path
 ) -> None:
-    create_bucket(bucket_state)
+    create_bucket(spaces_state)
     folder = module('resource "terraform_data" "x" {}\n')
-    place(folder, bucket_state, tmp_path)
-    terraform = terraform_for(bucket_state)
+    place(folder, spaces_state, tmp_path)
+    terraform = terraform_for(spaces_state)
     terraform.init(folder)
     terraform.apply(folder)
-    prefix = "SPACES" if bucket_state.backend == "spaces" else "AWS"
-    secret = os.environ[f"{prefix}_SECRET_ACCESS_KEY"].encode()
+    secret = os.environ["SPACES_SECRET_ACCESS_KEY"].encode()
     for file in folder.rglob("*"):
         assert not file.is_file() or secret not in file.read_bytes(), file
 
 
 def test_a_bucket_that_is_not_there(
-    bucket_state: StateSettings, terraform_for, module, tmp_path: Path
+    spaces_state: StateSettings, terraform_for, module, tmp_path: Path
 ) -> None:
     folder = module('resource "terraform_data" "x" {}\n')
-    place(folder, bucket_state.model_copy(update={"bucket": "never-made"}), tmp_path)
+    place(folder, spaces_state.model_copy(update={"bucket": "never-made"}), tmp_path)
     with pytest.raises(TerraformError, match="bucket"):
-        terraform_for(bucket_state).init(folder)
+        terraform_for(spaces_state).init(folder)
