@@ -74,11 +74,16 @@ class MetricsReader:
         self._bounds = {n: bounds[n] for n, m in self._histograms.items() if m.starved}
         self._selectors = {selector: Counters() for selector in self._all_selectors()}
         self._last: float | None = None
+        self._paused_s = 0.0
 
     def baseline(self, at: float) -> None:
         """Begin here: the next reading tells what grew since ``at`` (Prometheus's clock)."""
         ranged, _ = self._ask(at, BASELINE_WINDOW_S, gauges={})
         self._move_to(at, ranged)
+
+    def shift(self, seconds: float) -> None:
+        """Leave a pause out of the next reading's rates: nothing was sent for so many seconds."""
+        self._paused_s += seconds
 
     def read(self, at: float) -> Measured:
         """What grew since the last reading, and the gauges at ``at`` (Prometheus's clock).
@@ -92,12 +97,13 @@ class MetricsReader:
         """
         if self._last is None:
             raise NotReadyError("Metrics were read before a baseline was taken: reset first.")
-        step_s = at - self._last
+        window_s = at - self._last + self._lookback_s
+        step_s = at - self._last - self._paused_s
         if step_s <= 0:
             raise ValueError(f"readings must go forward, not from {self._last} to {at}")
-        ranged, instants = self._ask(at, step_s + self._lookback_s, gauges=self._gauges)
+        ranged, instants = self._ask(at, window_s, gauges=self._gauges)
         growths = {
-            selector: counters.growths(ranged[selector], step_s=step_s)
+            selector: counters.growths(ranged[selector], step_s=step_s, paused_s=self._paused_s)
             for selector, counters in self._selectors.items()
         }
         values = self._values(growths, instants)
@@ -202,7 +208,7 @@ class MetricsReader:
             counters.rebase(series)
             gone.update(_target_name(labels) for labels in counters.vanished(series, alive_since))
             ages += [at - one.time for one in series if one.time > alive_since]
-        self._last = at
+        self._last, self._paused_s = at, 0.0
         return tuple(sorted(gone)), max(ages)
 
     def _all_selectors(self) -> Iterable[str]:

@@ -40,18 +40,21 @@ class Counters:
         self._bases: dict[Key, Sample] = {}
         self._present: set[Key] = set()
 
-    def growths(self, series: Iterable[Series], *, step_s: float) -> list[Growth]:
+    def growths(
+        self, series: Iterable[Series], *, step_s: float, paused_s: float = 0.0
+    ) -> list[Growth]:
         """The growth of every series that has a sample later than its base.
 
         Args:
             series: All samples since the last reading; earlier ones may be among them.
-            step_s: Seconds since the last reading, by which the growth of a series that was born in
-                this step is divided.
+            step_s: The step's own seconds, by which the growth of a series that was born in it is
+                divided.
+            paused_s: Seconds since the last reading in which nothing was to be counted.
 
         Raises:
             MetricsError: A value is negative, infinite or not a number.
         """
-        found = (self._growth(one, step_s) for one in series)
+        found = (self._growth(one, step_s, paused_s) for one in series)
         return [growth for growth in found if growth is not None]
 
     def rebase(self, series: Iterable[Series]) -> None:
@@ -67,7 +70,7 @@ class Counters:
         self._present = alive
         return gone
 
-    def _growth(self, one: Series, step_s: float) -> Growth | None:
+    def _growth(self, one: Series, step_s: float, paused_s: float) -> Growth | None:
         _check(one)
         base = self._bases.get(_key(one))
         samples = [
@@ -80,7 +83,8 @@ class Counters:
         if base is None or samples[0][1] < base[1]:
             return _born(one.labels, samples, step_s)
         rise = _rise([base, *samples])
-        rate = rise / (samples[-1][0] - base[0])
+        seconds = samples[-1][0] - base[0] - paused_s
+        rate = rise / (seconds if seconds > 0 else step_s)
         return Growth(one.labels, rise, rate, rate)
 
 

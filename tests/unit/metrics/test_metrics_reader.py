@@ -250,6 +250,20 @@ def test_a_reading_that_failed_halfway_counts_nothing_twice_and_nothing_never(be
     assert reader.read(T0 + 6).values == {"requests": 2.0, "backlog": 1.0}
 
 
+def test_a_pause_is_no_time(bench) -> None:
+    reader = bench.reader(
+        requests={"counter": "requests_total"}, rate={"counter": "requests_total", "rate": True}
+    )
+    bench.one_step(reader)
+    bench.scrape(T0 + 6, ok=1103)  # what was under way when the pause began
+    reader.shift(60.0)
+    bench.scrape(T0 + 69.5, ok=1160, failed=10)
+    measured = reader.read(T0 + 70)
+    assert measured.values == pytest.approx({"requests": 60 + 10, "rate": 70 / 5})
+    bench.scrape(T0 + 74.5, ok=1170, failed=10)
+    assert reader.read(T0 + 75).values == pytest.approx({"requests": 10, "rate": 2.0})
+
+
 def test_a_baseline_comes_first(bench) -> None:
     with pytest.raises(NotReadyError, match="before a baseline"):
         bench.reader(requests={"counter": "requests_total"}).read(T0)
