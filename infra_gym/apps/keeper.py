@@ -20,6 +20,7 @@ called over its XML-RPC socket: its own client takes longer to start than a scal
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import os
@@ -67,8 +68,6 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 [supervisorctl]
 serverurl = unix://{socket}
 
-[include]
-files = programs/*/program.ini
 """
 
 # A crash loop goes on, with a pause that grows by a second each time, as a pod's does.
@@ -83,6 +82,7 @@ redirect_stderr = true
 stdout_logfile = programs/{name}/log
 stdout_logfile_maxbytes = 1MB
 stdout_logfile_backups = 0
+
 """
 
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "TZ")
@@ -185,6 +185,21 @@ class Supervisor:
         information = self.call("getProcessInfo", name, accept=(BAD_NAME,))
         return information["statename"] if information else None
 
+    def add(self, name: str) -> None:
+        """Start a program whose configuration has been written."""
+        # Not by an [include]: supervisor would take a folder's name for a pattern. Terraform starts
+        # several programs at once, hence the lock.
+        with (self.folder / "programs" / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            head, _, _ = self.conf.read_text().partition("[program:")
+            parts = [head]
+            for path in sorted((self.folder / "programs").glob("*/program.ini")):
+                with suppress(FileNotFoundError):  # retired meanwhile
+                    parts.append(path.read_text())
+            write(self.conf, "".join(parts))
+            self.call("reloadConfig")
+            self.call("addProcessGroup", name)
+
     def retire(self, name: str) -> None:
         """Ask a program to stop, for good; do not wait."""
         if self.call("stopProcess", name, False, accept=(BAD_NAME, NOT_RUNNING)) is None:
@@ -273,8 +288,7 @@ def start_one(supervisor: Supervisor, program: Program) -> None:
         require_free(name, program["port"])
         for file, text in {**program.get("files", {}), "program.ini": settings}.items():
             write(folder / file, text)
-        supervisor.call("reloadConfig")
-        supervisor.call("addProcessGroup", name)
+        supervisor.add(name)
     if program.get("wait"):
         await_port(supervisor, program)
 
@@ -345,7 +359,7 @@ def stop(supervisor: Supervisor, names: Sequence[str]) -> None:
     if supervisor.alive():
         for name in names:
             supervisor.forget(name)
-    elif supervisor.folder.exists():
+    else:
         end_leftovers(supervisor.folder, names)
     for name in names:
         shutil.rmtree(supervisor.program_folder(name), ignore_errors=True)
@@ -356,12 +370,8 @@ def down(supervisor: Supervisor) -> None:
     if supervisor.answers():
         supervisor.call("shutdown", accept=(SHUTTING_DOWN,))
         wait_until(lambda: not supervisor.answers(), "supervisor did not shut down")
-    if not supervisor.folder.exists():
-        return
     end_leftovers(supervisor.folder)
-    path = supervisor.socket()
-    if path is not None:
-        Path(path).unlink(missing_ok=True)
+    Path(supervisor.socket() or socket_path(supervisor.folder)).unlink(missing_ok=True)
     shutil.rmtree(supervisor.folder / "programs", ignore_errors=True)
     for file in (supervisor.conf, *supervisor.folder.glob("supervisord.*")):
         file.unlink(missing_ok=True)

@@ -372,13 +372,13 @@ def test_latencies_are_those_of_the_queue(siege, heaters, host_is_starved):
 
 @pytest.mark.slow
 def test_replicas_added_lower_p95_as_queueing_theory_says(siege, heaters, host_is_starved):
-    """Replicas of one slot, each request to a random one: the recursion for 300 random picks."""
-    service, counts_of_replicas = 0.11, (2, 3, 4, 6)
-    times = poisson(rate=14, seconds=14, seed=5)
+    """Replicas of one slot, each request to a random one: the recursion for 200 random picks."""
+    service, counts_of_replicas = 0.055, (2, 3, 4, 6)
+    times = poisson(rate=27, seconds=14, seed=5)
 
     def expected(replicas):
         draw, quantiles = random.Random(1), []
-        for _ in range(300):
+        for _ in range(200):
             shares = [[] for _ in range(replicas)]
             for arrival in times:
                 shares[draw.randrange(replicas)].append(arrival)

@@ -22,12 +22,12 @@ ARGUMENTS = st.lists(
 
 def as_supervisor_reads(folder, command):
     """The command line that supervisor makes of a program's configuration."""
-    keeper.write(
-        folder / "programs/app/program.ini",
-        keeper.PROGRAM_INI.format(name="app", command=keeper.quote(command)),
-    )
     conf = folder / "supervisord.conf"
-    conf.write_text(keeper.SUPERVISOR_CONF.format(socket=f"{folder}/s"))
+    (folder / "programs/app").mkdir(parents=True, exist_ok=True)
+    conf.write_text(
+        keeper.SUPERVISOR_CONF.format(socket=f"{folder}/s")
+        + keeper.PROGRAM_INI.format(name="app", command=keeper.quote(command))
+    )
     options = ServerOptions()
     options.realize(args=["-c", str(conf)])
     [group] = options.process_group_configs
