@@ -8,6 +8,7 @@ crash, without a list that could be wrong.
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ import psutil
 _TERRAFORM = ("terraform", "tofu", "opentofu")  # or longer, such as terraform-1.11
 _PROVIDER = "terraform-provi"  # process names are cut to 15 characters
 _STOP_S = 5.0
+_POLL_S = 0.05
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
@@ -56,13 +58,13 @@ def end_terraforms(folder: Path, *, grace_s: float) -> int:
         with suppress(psutil.Error):
             family += command.children(recursive=True)
             command.send_signal(signal.SIGINT)
-    psutil.wait_procs(commands, timeout=grace_s)
+    _wait(commands, grace_s)
     processes = (folder / "processes").resolve()
     for process in family:
         with suppress(psutil.Error, OSError):
             if process.is_running() and not Path(process.cwd()).is_relative_to(processes):
                 process.kill()
-    psutil.wait_procs(commands, timeout=_STOP_S)
+    _wait(commands, _STOP_S)
     return len(commands)
 
 
@@ -75,9 +77,9 @@ def end_processes(folder: Path) -> list[str]:
             break
         ended += [_describe(process) for process in processes]
         _signal(processes, signal.SIGTERM)
-        _, alive = psutil.wait_procs(processes, timeout=_STOP_S)
+        alive = _wait(processes, _STOP_S)
         _signal(alive, signal.SIGKILL)
-        psutil.wait_procs(alive, timeout=_STOP_S)
+        _wait(alive, _STOP_S)
     return ended
 
 
@@ -85,6 +87,26 @@ def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None
     for process in processes:
         with suppress(psutil.Error):
             process.send_signal(number)
+
+
+def _wait(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until the processes have ended; returns those that have not.
+
+    One that has ended, and whose parent sleeps and does not notice, has ended.
+    """
+    deadline = time.monotonic() + seconds
+    alive = [process for process in processes if _lives(process)]
+    while alive and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+        alive = [process for process in alive if _lives(process)]
+    return alive
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 def _describe(process: psutil.Process) -> str:

@@ -1,7 +1,7 @@
 """SIGKILL at every change of ledger and lock, and at every event of Terraform.
 
-Afterwards ``status`` tells the truth, ``destroy`` leaves nothing, and no Terraform of the dead run goes
-on behind its back.
+Afterwards ``status`` tells the truth, ``destroy`` leaves nothing, and no Terraform of the dead run
+goes on behind its back.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Lives of a stack that end where the test wants: a program that forks a child for each.
 
 Reads one JSON object a line: ``data_folder``, ``layers``, ``binary``, ``actions`` (each a list: the
-method and its arguments), ``die_at``. Counts the *points* of the life, which are the moments before and
-after every change of ledger and lock, and every event of Terraform; at the point ``die_at`` the child
-kills itself with SIGKILL. Answers with one JSON object a line: ``signal``, ``exit``, ``points``.
+method and its arguments), ``die_at``. Counts the *points* of the life, which are the moments before
+and after every change of ledger and lock, and every event of Terraform; at the point ``die_at`` the
+child kills itself with SIGKILL. Answers with one JSON object a line: ``signal``, ``exit``,
+``points``.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def main() -> None:
             code = 0
             try:
                 live(order, told)
-            except BaseException:
+            except BaseException:  # noqa: BLE001  the child ends here, whatever it was
                 traceback.print_exc()
                 code = 1
             os._exit(code)

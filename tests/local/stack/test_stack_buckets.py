@@ -1,0 +1,110 @@
+"""Ledger, lock and state in a bucket, on S3 and on what Spaces can do."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+
+import pytest
+
+from infra_gym.clouds.buckets import BucketStorage, check_bucket, create_bucket
+from infra_gym.errors import StackLockedError, StateBackendError
+from infra_gym.settings import Settings
+from infra_gym.stack.leftovers import terraforms_in
+from infra_gym.testing.object_store import ObjectStore
+
+
+@pytest.fixture
+def open_in_bucket(open_layers, bucket_state, terraform_for):
+    """A function that opens a stack with its state in a bucket."""
+    create_bucket(bucket_state)
+
+    def make(*layers, **options):
+        options = {"terraform": terraform_for(bucket_state), **options}
+        return open_layers(*layers, state=bucket_state, **options)
+
+    return make
+
+
+def test_a_life_in_a_bucket(open_in_bucket, bucket_state, leftovers):
+    stack = open_in_bucket("alpha", "beta")
+    storage = BucketStorage(bucket_state)
+    with stack:
+        stack.apply(inputs={"alpha": {"size": 2}})
+        with pytest.raises(StackLockedError, match="Another run owns the stack"):
+            open_in_bucket("alpha", "beta").apply()
+        stack.apply_layer("beta", {"replicas": 3}, refresh=False)
+        assert [one.resources for one in stack.status().layers] == [2, 3]
+        assert {key.split("/")[3] for key in storage.keys("infrastructure/p/e/")} == {
+            "ledger",
+            "lock",
+            "state",
+        }
+        stack.destroy()
+    assert storage.keys("infrastructure/p/e/") == []
+    assert leftovers() == []
+
+
+@pytest.mark.slow def test_a_state_lock_that_a_killed_terraform_left(open_in_bucket, bucket_state,
+leftovers, tmp_path):
+    stack = open_in_bucket("slow")
+    began = tmp_path / "data/runs/p/e/local/slow/began"
+
+    def kill() -> None:
+        deadline = time.monotonic() + 60
+        while not began.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for process in terraforms_in(tmp_path / "data"):
+            process.kill()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    with pytest.raises(Exception, match="local/slow"):
+        stack.apply(inputs={"slow": {"seconds": 5}})
+    thread.join()
+    storage = BucketStorage(bucket_state)
+    assert any(key.endswith(".tflock") for key in storage.keys("infrastructure/p/e/"))
+    stack.destroy()
+    assert storage.keys("infrastructure/p/e/") == []
+    assert leftovers() == []
+
+
+def test_a_bucket_that_is_not_there(open_layers, bucket_state, terraform_for):
+    stack = open_layers("alpha", state=bucket_state, terraform=terraform_for(bucket_state))
+    with pytest.raises(StateBackendError) as told:
+        stack.apply()
+    assert told.value.next_command == "infra-gym backend create"
+
+
+def test_parallel_use_is_refused_where_locks_do_not_hold(
+    open_layers, bucket_state, terraform_for, tmp_path
+):
+    with ObjectStore(keeps_conditions=False) as store:
+        state = bucket_state.model_copy(update={"endpoint": store.url})
+        create_bucket(state)
+        options = {"state": state, "terraform": terraform_for(state)}
+        assert not check_bucket(Settings(data_folder=tmp_path / "data", state=state)).locks_hold
+        with (
+            open_layers("alpha", **options),
+            pytest.raises(StackLockedError, match="locks of bucket .* do not hold") as told,
+        ):
+            open_layers("alpha", environment="other", **options).apply()
+        assert "p/e is used by" in told.value.message
+        with open_layers("alpha", environment="other", **options):
+            pass
+
+
+@pytest.mark.slow
+def test_a_step_costs_little_beside_terraform(open_in_bucket):
+    with open_in_bucket("alpha") as stack:
+        stack.apply()
+        beside = []
+        for size in (2, 3, 2, 3, 2):
+            begin = time.perf_counter()
+            applied = stack.apply_layer("alpha", {"size": size}, refresh=False)
+            beside.append(time.perf_counter() - begin - applied.seconds)
+        # One listing, one reading and two writes of a bucket on this machine; far below a second.
+        assert statistics.median(beside) < 0.5
+        print(f"beside terraform: {[round(1000 * seconds) for seconds in beside]} ms")
+        stack.destroy()
