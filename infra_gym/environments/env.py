@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from infra_gym.cost import Budget
 from infra_gym.definitions.models import Definition
+from infra_gym.environments.farewell import Farewell
 from infra_gym.environments.place import Place
 from infra_gym.environments.rendering import Picture
 from infra_gym.errors import EpisodeOverError, InfraGymError, NotReadyError, SettingsError
@@ -91,6 +92,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         self._spent: str | None = None
         self._failures = 0
         self._last: Outcome | None = None
+        self._farewell: Farewell | None = None
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -116,6 +118,8 @@ class InfraEnv(gym.Env[Vector, Any]):
         self.controls = self.task.controls.initial
         self.task.begin()
         self._over = "the reset before this step failed"
+        if self._farewell is None and not self._keep:
+            self._farewell = Farewell(self.definition.id, self.place, self.world)
         reading = self.world.reset(schedule_seed, self.controls, mode)
         outcome = self._outcome(reading, Move(self.controls, 0.0), cost=False)
         self._over = None
@@ -164,7 +168,7 @@ class InfraEnv(gym.Env[Vector, Any]):
     def close(self) -> None:
         """Destroy what was made (or keep it, if told); harmless when done twice."""
         self._over = "the environment is closed"
-        self.world.close(keep=self._keep)
+        self._close_world()
         if self._log is not None:
             self._log.close()
 
@@ -202,8 +206,14 @@ class InfraEnv(gym.Env[Vector, Any]):
             return False
         info["truncated_because"] = reason
         self._spent = self._over = reason
-        self.world.close()
+        self._close_world()
         return True
+
+    def _close_world(self) -> None:
+        self.world.close(keep=self._keep)
+        if self._farewell is not None:
+            self._farewell.cancel()
+            self._farewell = None
 
     def _failed(
         self, error: InfraGymError

@@ -7,37 +7,53 @@ starts no more threads, which a destroy needs; so another process does it.
 from __future__ import annotations
 
 import atexit
+import os
 import subprocess
 import sys
-from collections.abc import Callable
 
 from infra_gym.environments.place import Place
+from infra_gym.worlds.base import World
+from infra_gym.worlds.live import LiveWorld
 
 # Terraform has deadlines of its own, which pass before this one.
-_DEADLINE_S = 3600.0
+_DEADLINE_S = 3 * 3600.0
 
 
-def at_exit(definition_id: str, place: Place, release: Callable[[], object]) -> Callable[[], None]:
-    """Have the stack destroyed when Python ends; call the result when it is closed before.
+class Farewell:
+    """Has a live world's stack destroyed when Python ends, unless cancelled before.
 
     Args:
-        definition_id: The environment's id or file.
+        definition: The environment's id or file.
         place: Its names and target.
-        release: Gives up the stack's lock, so that the other process can take it.
+        world: What is given up; one that is not live has nothing to destroy.
     """
 
-    def destroy() -> None:
-        command = [
-            sys.executable, "-m", "infra_gym.cli.main", "layers", "destroy", definition_id,
-            "--target", place.target, "-p", place.project, "-e", place.environment, "--quiet",
-        ]  # fmt: skip
-        print(  # noqa: T201
-            f"{definition_id} was not closed: destroying {place.project}/{place.environment}.",
-            file=sys.stderr,
-            flush=True,
-        )
-        release()
-        subprocess.run(command, check=False, timeout=_DEADLINE_S)
+    def __init__(self, definition: str, place: Place, world: World) -> None:
+        self._definition = definition
+        self._place = place
+        self._world = world
+        self._process = os.getpid()
+        if isinstance(world, LiveWorld):
+            atexit.register(self._destroy)
 
-    atexit.register(destroy)
-    return lambda: atexit.unregister(destroy)
+    def cancel(self) -> None:
+        """The world was closed."""
+        atexit.unregister(self._destroy)
+
+    def _destroy(self) -> None:
+        if os.getpid() != self._process:
+            return  # a fork of the owner: the stack is not its to destroy
+        name = f"{self._place.project}/{self._place.environment}"
+        print(f"{name} was not closed: destroying it.", file=sys.stderr, flush=True)  # noqa: T201
+        self._world.close(keep=True)  # gives up the lock, which the other process needs
+        subprocess.run(
+            [
+                sys.executable, "-m", "infra_gym", "layers", "destroy", self._definition,
+                "--target", self._place.target,
+                "-p", self._place.project,
+                "-e", self._place.environment,
+                "--quiet",
+            ],
+            check=False,
+            timeout=_DEADLINE_S,
+        )  # fmt: skip

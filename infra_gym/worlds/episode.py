@@ -115,24 +115,27 @@ class Episode:
             start, self.timing.interval_s, clock=self.clock.time, sleep=self.clock.sleep
         )
         self._zero_at = self._last_at = start
-        if load is not None:
+        if load is not None and self.timing.overrun == "mark":
             load.start(start, offset=0.0)
         return self._read(0, self._ticks.wait_for(0))
 
     def open_tick(self) -> float:
         """Begin a step; the seconds by which the learner missed all of its tick, mostly 0."""
         now = self.clock.time()
-        load = self.scene.load
-        if self.timing.overrun == "pause" and load is not None:
-            start = now + _RESUME_LEAD_S
-            paused = start - self._last_at
-            self._ticks.shift(paused)
-            self._zero_at += paused
-            self._last_at = start
-            load.start(start)
-            load.pause(self._ticks.time_of(self._tick + 1))
+        if self.timing.overrun == "pause" and self.scene.load is not None:
+            self._resume(self.scene.load, now + _RESUME_LEAD_S)
             return 0.0
         return max(0.0, now - self._ticks.time_of(self._tick + 1))
+
+    def _resume(self, load: Load, start: float) -> None:
+        """Go on at ``start`` as if no time had passed since the last tick."""
+        paused = start - self._last_at
+        self._ticks.shift(paused)
+        self.scene.reader.shift(paused)
+        self._zero_at += paused
+        self._last_at = start
+        load.start(start, offset=0.0 if self._tick == 0 else None)
+        load.pause(self._ticks.time_of(self._tick + 1))
 
     @property
     def left_s(self) -> float:

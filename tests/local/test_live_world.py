@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -218,3 +220,21 @@ def test_the_live_environment_conforms(data_folder):
     report = check_environment(ID, steps=6, target="local", interval_s=INTERVAL_S)
     print(report)
     report.raise_for_failures()
+
+
+def test_an_environment_that_nobody_closed_is_destroyed_at_exit(data_folder):
+    script = (
+        "from infra_gym.environments.make import make\n"
+        f"env = make('{ID}', target='local', project='tests', environment='forgotten')\n"
+        "env.reset(seed=1)\n"
+        "raise RuntimeError('the training script has a bug')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 1
+    assert "the training script has a bug" in done.stderr
+    assert "tests/forgotten was not closed: destroying it." in done.stderr
+    root = data_folder / "runs" / "tests" / "forgotten"
+    assert processes_in(root) == []
+    assert not root.exists()
