@@ -33,8 +33,9 @@ apt_install() {
       chmod 755 "$policy"
     fi
     export DEBIAN_FRONTEND=noninteractive
-    apt-get -q -q update
-    apt-get -q -q install -y --no-install-recommends "$1" >/dev/null
+    said=$(
+      { apt-get -q update && apt-get -q install -y --no-install-recommends "$1"; } 2>&1
+    ) || { printf "%s\n" "$said"; exit 1; }
   ' sh "$1" >&2
 }
 
@@ -83,7 +84,7 @@ need_prometheus() {
     apt_install prometheus ||
       die 'Prometheus is needed. Type: sudo apt-get install --no-install-recommends prometheus'
     # Debian's package enables a service for the next boot; environments start their own.
-    if has systemctl; then $(root) systemctl --quiet disable prometheus >&2 || true; fi
+    if has systemctl; then $(root) systemctl disable prometheus >/dev/null 2>&1 || true; fi
   fi
   has prometheus || die 'Prometheus is needed: see https://prometheus.io/download/ and put it on the PATH.'
 }

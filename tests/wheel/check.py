@@ -47,7 +47,7 @@ def main(wheel: Path) -> None:
         elsewhere.mkdir()
         venv.create(place / "venv", with_pip=True)
         python = place / "venv" / "bin" / "python"
-        environ = _environ(home)
+        environ = {**_environ(home), "PIP_CACHE_DIR": str(place / "cache")}
 
         def run(*command: str | Path) -> str:
             print("$", *(str(part) for part in command), flush=True)
@@ -74,8 +74,10 @@ def main(wheel: Path) -> None:
 
         if _fingerprint(package) != before:
             raise SystemExit(f"Something was written into {package}.")
-        if any(elsewhere.iterdir()):
-            raise SystemExit(f"Left in the working directory: {sorted(elsewhere.iterdir())}")
+        if files := [
+            path for folder in (home, elsewhere) for path in folder.rglob("*") if path.is_file()
+        ]:
+            raise SystemExit(f"Files left: {files}")
         if processes := json.loads(run(python, "-c", LEFT, home)):
             raise SystemExit(f"Processes left: {processes}")
         _make_removable(package)
