@@ -130,7 +130,8 @@ class MetricsReader:
         """Wait until, at ``at``, every target that is up has a sample of the last scrape interval.
 
         From then on no scrape of a time before ``at`` is under way, so that all queries of a
-        reading see the same samples.
+        reading see the same samples. A scrape that was late, and so came after ``at``, tells as
+        much.
 
         Args:
             at: The time that will be read at (Prometheus's clock), not in the future. A function
@@ -153,7 +154,8 @@ class MetricsReader:
         started = clock()
         while True:
             moment = at() if callable(at) else at
-            targets = self._prometheus.last_samples(selector, moment, self._lookback_s)
+            now = moment + clock() - started
+            targets = self._prometheus.last_samples(selector, now, self._lookback_s)
             late = self._not_fresh(targets, moment, required)
             if not late:
                 return clock() - started
