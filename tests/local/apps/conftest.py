@@ -31,14 +31,19 @@ def apps():
 
 @pytest.fixture(scope="session")
 def until():
-    """Wait for a condition; returns its value."""
+    """Wait until a condition holds; whoever it asks may not answer yet."""
 
-    def wait(condition, seconds=15.0):
+    def holds(condition):
+        try:
+            return bool(condition())
+        except ConnectionError:
+            return False
+
+    def wait(condition, seconds=20.0):
         deadline = time.monotonic() + seconds
-        while not (value := condition()):
+        while not holds(condition):
             assert time.monotonic() < deadline, f"not within {seconds} s"
             time.sleep(0.02)
-        return value
 
     return wait
 
@@ -94,10 +99,7 @@ def launch(ask, until):
 
     def answers(process, port):
         assert process.poll() is None, process.stderr.read()
-        try:
-            return ask(port, "/healthz")[0] == 200
-        except OSError:
-            return False
+        return ask(port, "/healthz")[0] == 200
 
     def start(program, port, **options):
         words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
