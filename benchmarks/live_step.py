@@ -46,6 +46,7 @@ from infra_gym.metrics import Prometheus
 from infra_gym.settings import load_settings
 from infra_gym.stack import Stack
 from infra_gym.terraform.backends import backend_environment
+from infra_gym.terraform.command import Terraform
 from infra_gym.workloads import arrival_schedule
 
 ID = "SimpleK8sWebApp-v0"
@@ -67,7 +68,7 @@ class Bare:
         self._folder = folder
         self._environ = {
             **os.environ,
-            **backend_environment(stack.settings),
+            **backend_environment(stack.settings.state),
             "CHECKPOINT_DISABLE": "1",
             "TF_CLI_CONFIG_FILE": os.devnull,
         }
@@ -192,7 +193,7 @@ def state_in(kind: str) -> Iterator[None]:
             "AWS_ACCESS_KEY_ID": "nobody",
             "AWS_SECRET_ACCESS_KEY": "nothing",  # noqa: S105 - the store on this machine asks none
         }
-        create_bucket(load_settings())
+        create_bucket(load_settings().state)
         check_bucket(load_settings())
         yield
 
@@ -210,7 +211,7 @@ def measure(rounds: int, resets: int) -> dict[str, Any]:
         try:
             with stack:
                 stack.apply(inputs={"local/heater": {"replicas": 3}})
-                bare = Bare(stack, stack.terraform.path, Path(folder) / "runs" / "bench" / "bare")
+                bare = Bare(stack, Terraform(settings.binary).path, Path(folder) / "runs" / "bench" / "bare")
                 env.reset(seed=1)
                 env.step(1)
                 results = measure_steps(env, bare, rounds)
