@@ -27,6 +27,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -402,15 +403,20 @@ def end_leftovers(folder: Path, names: Sequence[str] | None = None) -> None:
                     if names is None or name in names:
                         yield process
 
+    def lives(process: psutil.Process) -> bool:
+        with suppress(psutil.Error):
+            # One that has ended may stay as a zombie: its parent is gone.
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return False
+
     processes = list(found())
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, stubborn = psutil.wait_procs(processes, GRACE_S)
-    for process in stubborn:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(stubborn, GRACE_S)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for process in processes:
+            with suppress(psutil.Error):
+                process.send_signal(number)
+        deadline = time.monotonic() + GRACE_S
+        while (processes := list(filter(lives, processes))) and time.monotonic() < deadline:
+            time.sleep(POLL_S)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

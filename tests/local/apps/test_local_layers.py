@@ -15,20 +15,19 @@ from pathlib import Path
 import psutil
 import pytest
 
-BINARY = os.environ.get("INFRA_GYM_BINARY", "terraform")
 LAYERS = Path(__file__).parents[3] / "layers" / "local"
 NAMES = ("core", "heater", "siege-engine", "prometheus")
 ENVIRONMENT = {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"}
 PROMETHEUS = shutil.which("prometheus")
 
-pytestmark = pytest.mark.skipif(shutil.which(BINARY) is None, reason=f"{BINARY} is not installed")
 needs_prometheus = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
 
 
 class Stack:
     """The layers in folders of their own, and the processes that they start."""
 
-    def __init__(self, folder, apps, first_port, schedule):
+    def __init__(self, binary, folder, apps, first_port, schedule):
+        self.binary = binary
         self.folder = folder
         self.run_folder = folder / "processes of it"
         self.heater, self.engine, self.prometheus = first_port, first_port + 10, first_port + 11
@@ -61,7 +60,7 @@ class Stack:
 
     def command(self, layer, *arguments, **environment):
         return subprocess.run(
-            [BINARY, *arguments],
+            [self.binary, *arguments],
             cwd=self.folder / layer,
             env=os.environ | ENVIRONMENT | environment,
             capture_output=True,
@@ -116,7 +115,7 @@ class Stack:
 
 
 @pytest.fixture
-def stack(tmp_path, apps, free_ports, write_schedule):
+def stack(binary, tmp_path, apps, free_ports, write_schedule):
     folder = tmp_path / 'it\'s a "run" at 100% #1 [x]'
     folder.mkdir()
     copied = folder / "the apps"
@@ -124,18 +123,18 @@ def stack(tmp_path, apps, free_ports, write_schedule):
     for program in apps.glob("*.py"):
         shutil.copy(program, copied)
     schedule = write_schedule(folder / "arrivals", [i / 60 for i in range(6000)], 100.0)
-    stack = Stack(folder, copied, free_ports(12), schedule)
+    stack = Stack(binary, folder, copied, free_ports(12), schedule)
     yield stack
     for process in stack.processes().values():
         process.kill()
 
 
 @pytest.mark.parametrize("layer", NAMES)
-def test_is_formatted_and_valid(layer, tmp_path):
+def test_is_formatted_and_valid(binary, layer, tmp_path):
     folder = shutil.copytree(LAYERS / layer, tmp_path / layer)
     for arguments in (["fmt", "-check", "-diff"], ["init"], ["validate", "-no-color"]):
         done = subprocess.run(
-            [BINARY, *arguments],
+            [binary, *arguments],
             cwd=folder,
             env=os.environ | ENVIRONMENT,
             capture_output=True,
