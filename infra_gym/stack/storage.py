@@ -20,6 +20,7 @@ from infra_gym.errors import StateBackendError
 from infra_gym.settings import Settings
 
 _PARTIAL = ".partial"
+_ATTEMPTS = 10
 
 
 class Storage(Protocol):
@@ -81,9 +82,7 @@ class FolderStorage:
         file = self.path / key
         with self._explained("delete", key):
             file.unlink(missing_ok=True)
-            for partial in file.parent.glob(f".*{_PARTIAL}"):
-                if not psutil.pid_exists(_writer(partial)):
-                    partial.unlink(missing_ok=True)
+            _remove_dead_partials(file.parent)
             with suppress(OSError):  # the first that is not empty ends it
                 for folder in file.parents:
                     if folder == self.path:
@@ -107,14 +106,7 @@ class FolderStorage:
         """The data, safe on disk, in a file beside its place that is gone afterwards."""
         file = self.path / key
         partial = file.with_name(f".{file.name}.{threading.get_ident()}.{os.getpid()}{_PARTIAL}")
-        for last in (False, False, False, True):
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            try:
-                descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-                break
-            except FileNotFoundError:  # another run's delete has just removed the empty folder
-                if last:
-                    raise
+        descriptor = self._open(partial)
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(data)
@@ -123,6 +115,17 @@ class FolderStorage:
             yield partial
         finally:
             partial.unlink(missing_ok=True)
+
+    def _open(self, partial: Path) -> int:
+        """Open a new file for writing, and make the folders that it needs."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for _ in range(_ATTEMPTS):
+            # Another run's delete may remove the empty folder in between.
+            with suppress(FileNotFoundError):
+                partial.parent.mkdir(parents=True, exist_ok=True)
+                return os.open(partial, flags, 0o600)
+        return os.open(partial, flags, 0o600)
 
     @contextmanager
     def _explained(self, what: str, key: str) -> Iterator[None]:
@@ -145,10 +148,14 @@ def open_storage(settings: Settings) -> Storage:
     return BucketStorage(settings.state)
 
 
-def _writer(partial: Path) -> int:
-    """The process that began to write the file."""
-    number = partial.name.split(".")[-2]
-    return int(number) if number.isdecimal() else 0
+def _remove_dead_partials(folder: Path) -> None:
+    """Remove what writers left that were killed; the writer's process is in the name."""
+    with suppress(FileNotFoundError):  # another run has removed the empty folder
+        for file in folder.iterdir():
+            writer = file.name.removesuffix(_PARTIAL).rpartition(".")[2]
+            is_partial = file.name.endswith(_PARTIAL) and writer.isdecimal()
+            if is_partial and not psutil.pid_exists(int(writer)):
+                file.unlink(missing_ok=True)
 
 
 def _unless_missing(error: OSError) -> None:

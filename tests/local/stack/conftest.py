@@ -20,12 +20,16 @@ HERE = Path(__file__).resolve().parent
 LAYERS = HERE.parent / "stack_layers"
 
 
-def layer_folder(name: str) -> Path:
-    return LAYERS / name
+@pytest.fixture
+def layer_folder() -> Callable[[str], Path]:
+    """Where the test layers are."""
+    return lambda name: LAYERS / name
 
 
 @pytest.fixture
-def open_layers(tmp_path: Path, terraform: Terraform) -> Callable[..., Stack]:
+def open_layers(
+    tmp_path: Path, terraform: Terraform, layer_folder: Callable[[str], Path]
+) -> Callable[..., Stack]:
     """A function that opens a stack of test layers, with its data in the test's folder."""
 
     def make(*layers: str, state: StateSettings | None = None, **options: Any) -> Stack:
@@ -46,8 +50,7 @@ def open_layers(tmp_path: Path, terraform: Terraform) -> Callable[..., Stack]:
     return make
 
 
-def left_behind(data_folder: Path) -> list[str]:
-    """Files and processes that are still there."""
+def _left_behind(data_folder: Path) -> list[str]:
     files = [str(path) for path in data_folder.rglob("*") if not path.is_dir()]
     processes = []
     for process in psutil.process_iter():
@@ -60,9 +63,15 @@ def left_behind(data_folder: Path) -> list[str]:
 
 
 @pytest.fixture
+def left_behind() -> Callable[[Path], list[str]]:
+    """A function that lists files and processes that are still in a folder."""
+    return _left_behind
+
+
+@pytest.fixture
 def leftovers(tmp_path: Path) -> Callable[[], list[str]]:
     """A function that lists what is left of the test's stacks."""
-    return lambda: left_behind(tmp_path / "data")
+    return lambda: _left_behind(tmp_path / "data")
 
 
 class Lives:

@@ -46,8 +46,8 @@ def test_a_life_in_a_bucket(open_in_bucket, bucket_state, leftovers):
     assert leftovers() == []
 
 
-@pytest.mark.slow def test_a_state_lock_that_a_killed_terraform_left(open_in_bucket, bucket_state,
-leftovers, tmp_path):
+@pytest.mark.slow
+def test_a_killed_terraform_s_state_lock(open_in_bucket, bucket_state, leftovers, tmp_path):
     stack = open_in_bucket("slow")
     began = tmp_path / "data/runs/p/e/local/slow/began"
 
@@ -87,7 +87,7 @@ def test_parallel_use_is_refused_where_locks_do_not_hold(
         assert not check_bucket(Settings(data_folder=tmp_path / "data", state=state)).locks_hold
         with (
             open_layers("alpha", **options),
-            pytest.raises(StackLockedError, match="locks of bucket .* do not hold") as told,
+            pytest.raises(StackLockedError, match=r"locks of bucket .* do not hold") as told,
         ):
             open_layers("alpha", environment="other", **options).apply()
         assert "p/e is used by" in told.value.message

@@ -1,4 +1,4 @@
-"""Ctrl-C once is gentle and leaves no lock; twice is at once; an owner put to sleep wakes and stops."""
+"""Ctrl-C once is gentle and leaves no lock, twice is at once; who was asleep wakes and stops."""
 
 from __future__ import annotations
 
