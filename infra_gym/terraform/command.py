@@ -24,7 +24,15 @@ from python_terraform import Terraform as CommandLine
 from infra_gym.errors import MissingProgramError, TerraformError
 from infra_gym.terraform.documents import Applied, Diagnostic, Event, Output, Plan
 from infra_gym.terraform.events import EventFile
-from infra_gym.terraform.failures import complaints, failure, plain, unheard, writing
+from infra_gym.terraform.failures import (
+    ERRORED_STATE_FILE,
+    complaints,
+    failure,
+    plain,
+    unheard,
+    writing,
+)
+from infra_gym.terraform.plugin_cache import alone
 from infra_gym.terraform.process import Process
 from infra_gym.terraform.secrets import Masker
 
@@ -113,7 +121,8 @@ class Terraform:
             TerraformError: It failed, was interrupted or passed its deadline.
         """
         argv = self._argv("init", input=False, reconfigure=IsFlagged, json=IsFlagged)
-        self._stream("init", argv, folder, self.deadlines.init_s, on_event=on_event)
+        with alone(self._environ.get("TF_PLUGIN_CACHE_DIR")):
+            self._stream("init", argv, folder, self.deadlines.init_s, on_event=on_event)
 
     def plan(
         self,
@@ -263,12 +272,19 @@ class Terraform:
         secrets: Mapping[str, str] | None,
         on_event: OnEvent | None,
     ) -> Applied:
+        if (folder / ERRORED_STATE_FILE).exists():
+            self._store_kept_state(folder)
         events, seconds = self._stream(
             command, argv, folder, self.deadlines.apply_s, secrets, on_event
         )
         if not any(event.is_summary_of(command) for event in events):
             raise unheard(folder / EVENTS_FILE, f"{self.name} {command} in {folder} ended well")
         return Applied.of(events, seconds)
+
+    def _store_kept_state(self, folder: Path) -> None:
+        """Store what an earlier command could not, lest its resources be forgotten."""
+        self._query("state push", self._argv("state push", ERRORED_STATE_FILE), folder)
+        (folder / ERRORED_STATE_FILE).unlink()
 
     def _stream(
         self,

@@ -13,8 +13,15 @@ from infra_gym.errors import TerraformError, TerraformInterruptedError, Terrafor
 from infra_gym.terraform.documents import Event, StateLock
 from infra_gym.terraform.process import Process
 
+ERRORED_STATE_FILE = "errored.tfstate"
+"""Where Terraform saves a state that it could not store."""
+
 _MAKE_ROOM = (
     "make room, or choose another folder with INFRA_GYM_DATA_FOLDER; then repeat the command"
+)
+_STATE_KEPT = (
+    "when the state's store answers again, repeat the command: it first writes the state that "
+    f"Terraform kept in {ERRORED_STATE_FILE}"
 )
 _AFTER_STOP = (
     "repeat the command: it goes on from where this one stopped, "
@@ -55,6 +62,8 @@ def failure(
             next_command="wait until it is done; if that run is dead: "
             f"cd {shlex.quote(str(folder))} && {program} force-unlock {lock.id}",
         )
+    if (folder / ERRORED_STATE_FILE).exists():
+        return TerraformError(f"{what} failed.{why}", diagnostics=texts, next_command=_STATE_KEPT)
     if any("no space left on device" in text for text in texts):
         return TerraformError(f"{what} failed.{why}", diagnostics=texts, next_command=_MAKE_ROOM)
     said = why or f" It ended with {process.returncode} and did not say why."

@@ -38,6 +38,8 @@ class ObjectStore:
     def __init__(self, *, lacks: Collection[str] = (), keeps_conditions: bool = True) -> None:
         self.lacks = frozenset(lacks)
         self.keeps_conditions = keeps_conditions
+        self.down = False
+        """Set it to ``True``, and every request is answered 503."""
         self._writing = threading.Lock()
         self._server: Any = None
 
@@ -74,6 +76,9 @@ class ObjectStore:
 
     def _filter(self, app: _App) -> _App:
         def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+            if self.down:
+                start_response("503 Service Unavailable", [])
+                return []
             asked = {part.partition("=")[0] for part in environ["QUERY_STRING"].split("&")}
             if asked & self.lacks:
                 start_response("501 Not Implemented", [("Content-Type", "application/xml")])

@@ -14,6 +14,7 @@ from infra_gym.errors import TerraformError, TerraformInterruptedError
 from infra_gym.settings import StateSettings
 from infra_gym.terraform.backends import render_backend, state_key
 from infra_gym.terraform.documents import StateLock
+from infra_gym.testing.object_store import ObjectStore
 
 PATIENCE_S = 30
 
@@ -128,3 +129,44 @@ def test_a_bucket_that_is_not_there(
     place(folder, spaces_state.model_copy(update={"bucket": "never-made"}), tmp_path)
     with pytest.raises(TerraformError, match="bucket"):
         terraform_for(spaces_state).init(folder)
+
+
+@pytest.mark.slow
+def test_a_store_that_goes_away_in_the_middle_costs_nothing(
+    s3_state: StateSettings, terraform_for, module, tmp_path: Path
+) -> None:
+    folder = module(
+        'resource "terraform_data" "x" {\n'
+        '  provisioner "local-exec" { command = "echo $$ > pid; sleep 1" }\n}\n'
+    )
+    with ObjectStore() as store:
+        state = s3_state.model_copy(update={"endpoint": store.url})
+        create_bucket(state)
+        terraform = terraform_for(state)
+        key = place(folder, state, tmp_path)
+        backend = (folder / "backend.tf").read_text()
+        (folder / "backend.tf").write_text(
+            backend.replace("use_lockfile = true", "use_lockfile = true\n    max_retries  = 1")
+        )
+        terraform.init(folder)
+
+        def vanish() -> None:
+            await_middle(folder)
+            store.down = True
+
+        threading.Thread(target=vanish).start()
+        with pytest.raises(TerraformError, match="save state") as caught:
+            terraform.apply(folder)
+        assert "errored.tfstate" in str(caught.value)
+        assert (folder / "errored.tfstate").exists()
+
+        store.down = False
+        with pytest.raises(TerraformError, match="locked by") as caught:
+            terraform.apply(folder)
+        held = StateLock.find(caught.value.diagnostics[0])
+        assert held is not None
+        terraform.force_unlock(folder, held.id)
+        assert terraform.apply(folder).changes == (), "it remembers what it made"
+        assert not (folder / "errored.tfstate").exists()
+        assert BucketStorage(state).read(key) is not None
+        assert len(terraform.destroy(folder).changes) == 1
