@@ -1,0 +1,68 @@
+"""Agents: what acts in an environment, and the registry that makes them by name.
+
+``random``, ``fixed``, ``threshold`` and ``hpa`` take no training::
+
+    agent = make_agent("hpa", target=0.5)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from infra_gym.agents.base import Agent
+from infra_gym.errors import UnknownNameError, UsageError, did_you_mean
+
+# Imported only when asked for: some agents need extras.
+_AGENTS = {
+    "fixed": "infra_gym.agents.fixed:FixedAgent",
+    "hpa": "infra_gym.agents.hpa:HpaAgent",
+    "random": "infra_gym.agents.random_agent:RandomAgent",
+    "threshold": "infra_gym.agents.threshold:ThresholdAgent",
+}
+
+
+def agent_names() -> list[str]:
+    """The names that :func:`make_agent` knows."""
+    return sorted(_AGENTS)
+
+
+def make_agent(name: str, **parameters: Any) -> Agent:
+    """An agent by name.
+
+    Args:
+        name: One of :func:`agent_names`.
+        parameters: What the agent's class takes; text is read as numbers.
+
+    Raises:
+        UnknownNameError: There is no such agent.
+        UsageError: The agent has no such parameter, or it cannot have this value.
+    """
+    if name not in _AGENTS:
+        raise UnknownNameError("agent", name, _AGENTS)
+    module, _, class_name = _AGENTS[name].partition(":")
+    kind: type[Agent] = getattr(import_module(module), class_name)
+    types = get_type_hints(kind.__init__) if "__init__" in vars(kind) else {}
+    return kind(
+        **{
+            parameter: _checked(name, parameter, value, types)
+            for parameter, value in parameters.items()
+        }
+    )
+
+
+def _checked(agent: str, parameter: str, value: Any, types: dict[str, Any]) -> Any:
+    known = [each for each in types if each != "return"]
+    if parameter not in known:
+        takes = did_you_mean(parameter, known) or " It takes none."
+        raise UsageError(f"The agent {agent!r} has no parameter {parameter!r}.{takes}")
+    try:
+        return TypeAdapter(types[parameter]).validate_python(value)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise UsageError(f"The agent {agent!r}, {parameter}={value!r}: {reason}.") from error
+
+
+__all__ = ["Agent", "agent_names", "make_agent"]
