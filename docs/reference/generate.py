@@ -10,8 +10,8 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import Enum
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
@@ -23,7 +23,7 @@ from typer.models import ArgumentInfo, ParameterInfo
 
 from infra_gym import errors, settings
 from infra_gym.cli.main import app
-from infra_gym.definitions import models
+from infra_gym.definitions import models, parts
 from infra_gym.definitions.catalog import (
     definition_ids,
     find_definition,
@@ -38,6 +38,7 @@ from infra_gym.definitions.models import (
     HistogramMetric,
     Metric,
 )
+from infra_gym.expressions import FUNCTIONS
 from infra_gym.terraform.hcl import Module, Provider, read_module
 from infra_gym.workloads import profiles
 
@@ -224,9 +225,11 @@ def _definition_keys() -> Iterator[str]:
     yield (
         f"`Target` is one of {', '.join(f'`{each}`' for each in get_args(settings.Target))}. "
         "`LayerName` is `PROVIDER/NAME`. "
-        "`Identifier` is a lower-case letter, then lower-case letters, digits and underscores."
+        "`Identifier` is a lower-case letter, then lower-case letters, digits and underscores. "
+        "`Selector` is a bare PromQL selector. `Formula` is an expression: numbers, names, "
+        f"arithmetic, comparisons, `and`, `or`, `not`, `a if b else c`, and {', '.join(sorted(FUNCTIONS))}."
     )
-    for model in _models(models, first=Definition):
+    for model in [*_models(models), *_models(parts)]:
         yield from _model(model, "##")
     yield "## Load profiles"
     yield inspect.cleandoc(profiles.__doc__ or "").partition("\n\n")[2]
@@ -262,23 +265,26 @@ def _settings() -> Iterator[str]:
 def _model(model: type[BaseModel], mark: str) -> Iterator[str]:
     yield f"{mark} {model.__name__}"
     yield inspect.cleandoc(model.__doc__ or "")
-    attributes = [*_attributes(model)]
-    for base in model.__mro__[1:]:
-        if base.__module__ == model.__module__ and issubclass(base, BaseModel):
-            attributes += _attributes(base)
+    attributes = {
+        name: (name, annotation, meaning)
+        for base in reversed(model.__mro__)
+        if base.__module__ == model.__module__ and issubclass(base, BaseModel)
+        for name, annotation, meaning in _attributes(base)
+        if annotation != "None"
+    }
     if attributes:
         yield _table(
             ("key", "type", "default", "meaning"),
             (
                 (f"`{name}`", *_field(model.model_fields[name], annotation), meaning)
-                for name, annotation, meaning in attributes
+                for name, annotation, meaning in attributes.values()
             ),
         )
 
 
-def _models(module: ModuleType, first: type[BaseModel] | None = None) -> list[type[BaseModel]]:
-    """The public models that ``module`` defines, in its order, ``first`` before all."""
-    found = [
+def _models(module: ModuleType) -> list[type[BaseModel]]:
+    """The public models that ``module`` defines, in its order."""
+    return [
         each
         for each in vars(module).values()
         if inspect.isclass(each)
@@ -287,7 +293,6 @@ def _models(module: ModuleType, first: type[BaseModel] | None = None) -> list[ty
         and not each.__name__.startswith("_")
         and not each.__subclasses__()
     ]
-    return sorted(found, key=lambda each: each is not first)
 
 
 def _attributes(model: type[BaseModel]) -> list[tuple[str, str, str]]:
@@ -303,9 +308,19 @@ def _attributes(model: type[BaseModel]) -> list[tuple[str, str, str]]:
             continue
         said = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
         meaning = inspect.cleandoc(str(after.value.value)) if said else ""  # type: ignore[union-attr]
-        annotation = re.sub(r"^Annotated\[(\w+),.*", r"\1", ast.unparse(node.annotation))
+        annotation = ast.unparse(_WithoutLimits().visit(node.annotation))
         found.append((node.target.id, annotation, meaning))
     return found
+
+
+class _WithoutLimits(ast.NodeTransformer):
+    """``Annotated[float, ...]`` becomes ``float``."""
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
+        self.generic_visit(node)
+        if ast.unparse(node.value) == "Annotated" and isinstance(node.slice, ast.Tuple):
+            return node.slice.elts[0]
+        return node
 
 
 def _field(field: FieldInfo, annotation: str) -> tuple[str, str]:
@@ -385,7 +400,7 @@ def _written(parameter: inspect.Parameter, info: ParameterInfo) -> str:
     metavar = info.metavar or (
         parameter.name.upper()
         if isinstance(info, ArgumentInfo)
-        else "|".join(get_args(plain)) or getattr(plain, "__name__", "value").upper()
+        else "|".join(_choices(plain)) or getattr(plain, "__name__", "value").upper()
     )
     if isinstance(info, ArgumentInfo):
         return metavar
@@ -393,6 +408,12 @@ def _written(parameter: inspect.Parameter, info: ParameterInfo) -> str:
     names = [each for each in (info.default, *(info.param_decls or ())) if isinstance(each, str)]
     flags = ", ".join(names or [f"--{parameter.name.replace('_', '-')}"])
     return flags if kind is bool else f"{flags} {metavar}"
+
+
+def _choices(kind: Any) -> Sequence[str]:
+    if inspect.isclass(kind) and issubclass(kind, Enum):
+        return [str(each.value) for each in kind]
+    return get_args(kind)
 
 
 def _usual(default: Any) -> str:

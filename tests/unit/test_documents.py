@@ -1,0 +1,46 @@
+"""What the documents link to exists, and so do the commands that they tell one to type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from infra_gym.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "layers").rglob("*.md")]
+)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    inside = [target for target in targets if "://" not in target]
+    assert [each for each in inside if not (document.parent / each).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_exist(document: Path) -> None:
+    known = set(commands(app, "infra-gym"))
+    written = re.findall(
+        r"^(?:\.venv/bin/)?(infra-gym(?: [a-z]+)+)",
+        document.read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    assert [
+        line
+        for line in written
+        if not any(line == name or line.startswith(f"{name} ") for name in known)
+    ] == []
+
+
+def commands(group: typer.Typer, name: str) -> Iterator[str]:
+    yield from (f"{name} {command.name}" for command in group.registered_commands)
+    for below in group.registered_groups:
+        assert below.typer_instance is not None
+        yield from commands(below.typer_instance, f"{name} {below.name}")
