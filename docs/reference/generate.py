@@ -227,7 +227,8 @@ def _definition_keys() -> Iterator[str]:
         "`LayerName` is `PROVIDER/NAME`. "
         "`Identifier` is a lower-case letter, then lower-case letters, digits and underscores. "
         "`Selector` is a bare PromQL selector. `Formula` is an expression: numbers, names, "
-        f"arithmetic, comparisons, `and`, `or`, `not`, `a if b else c`, and {', '.join(sorted(FUNCTIONS))}."
+        "arithmetic, comparisons, `and`, `or`, `not`, `a if b else c`, and the functions "
+        f"{', '.join(sorted(FUNCTIONS))}."
     )
     for model in [*_models(models), *_models(parts)]:
         yield from _model(model, "##")
