@@ -28,6 +28,13 @@ resource "terraform_data" "service" {
   }
   triggers_replace = [var.supervisor]
 
+  lifecycle {
+    precondition {
+      condition     = var.replicas <= var.max_replicas
+      error_message = "replicas must not be above max_replicas."
+    }
+  }
+
   provisioner "local-exec" {
     when        = destroy
     interpreter = [self.input.python, "-IS", self.input.keeper]
