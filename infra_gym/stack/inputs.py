@@ -61,9 +61,13 @@ class LayerInputs:
             recorded_wires=record.wires if record else {},
             outputs={name: frozenset(self._modules[name].outputs) for name in layers},
             run_variables=self._run_variables.of(layer, touch=touch),
-            from_environment=from_shell(),
+            from_shell=from_shell(),
         )
         return wire(layer, self._modules[layer].variables, sources)
+
+    def secrets_from_shell(self, layer: str) -> frozenset[str]:
+        """Secret variables of the layer that Terraform reads from the user's shell."""
+        return frozenset(name for name in from_shell() if self._modules.is_secret(layer, name))
 
     def secret_names(self, layer: str, values: Mapping[str, Any]) -> frozenset[str]:
         """Which of the values are secret: by the variable, or by the output that they take."""
@@ -106,11 +110,13 @@ def by_layer(
     return found
 
 
-def from_shell() -> frozenset[str]:
-    """Variables that the user's shell sets for Terraform."""
-    return frozenset(
-        name.removeprefix(_FROM_SHELL) for name in os.environ if name.startswith(_FROM_SHELL)
-    )
+def from_shell() -> dict[str, str]:
+    """Variables that the user's shell sets for Terraform, with their texts."""
+    return {
+        name.removeprefix(_FROM_SHELL): text
+        for name, text in os.environ.items()
+        if name.startswith(_FROM_SHELL)
+    }
 
 
 def as_text(value: Any) -> str:

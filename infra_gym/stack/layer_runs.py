@@ -108,7 +108,7 @@ class LayerRuns:
                 "inputs": plain,
                 "wires": wires,
                 "uses": tuple(sorted(uses)),
-                "secret_inputs": tuple(sorted(secret)),
+                "secret_inputs": tuple(sorted(secret | self._inputs.secrets_from_shell(layer))),
                 "outputs": before.outputs if before else {},
                 "secret_outputs": before.secret_outputs if before else (),
             }

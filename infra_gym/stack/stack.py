@@ -297,16 +297,6 @@ class Stack:
             results(self._identity, "destroy", outcome)
             return () if records else self._clean_up()
 
-    def changed(self, layer: str, inputs: Mapping[str, Any]) -> bool:
-        """Whether an apply of the layer with these inputs could change anything by itself."""
-        records = self._records()
-        (layer,) = self._choose([layer], self.layers)
-        record = records.get(layer)
-        if record is None or record.status != "applied":
-            return True
-        known = {**record.inputs, **self._runs.secrets[layer]}
-        return any(name not in known or known[name] != value for name, value in inputs.items())
-
     # ---------------------------------------------------------------- looking at it
 
     def plan(

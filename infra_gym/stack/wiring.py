@@ -4,10 +4,12 @@ For each variable the first that applies:
 
 1. what was given explicitly: ``--var``, a control;
 2. what the definition's ``inputs`` say: a literal, or ``layer.output``, also inside maps and lists;
-3. what the ledger has recorded, so that a later apply needs nothing else: a value is the same value
+3. for what is no secret, what the user's shell sets by ``TF_VAR_`` (Terraform reads the secrets
+   itself);
+4. what the ledger has recorded, so that a later apply needs nothing else: a value is the same value
    again, and what was an output of another layer is that output again;
-4. for a variable without default, the output of the same name of the nearest earlier layer;
-5. for a variable without default, the run variable of that name (``project``, ``port``, ...).
+5. for a variable without default, the output of the same name of the nearest earlier layer;
+6. for a variable without default, the run variable of that name (``project``, ``port``, ...).
 
 All others are left to their defaults. First :func:`wire` finds the sources, and leaves a
 :class:`Wire` where an output belongs; the wires give the order of the layers, and when a layer's
@@ -16,6 +18,7 @@ turn has come, :func:`fill` puts the outputs in their place.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,20 +52,20 @@ class Sources:
     Attributes:
         given: Explicit values (rule 1).
         written: The definition's inputs (rule 2).
-        recorded: The ledger's inputs (rule 3).
+        from_shell: Texts of variables that the user's shell sets (rule 3).
+        recorded: The ledger's inputs (rule 4).
         recorded_wires: The recorded inputs that were outputs, as ``PROVIDER/LAYER.OUTPUT``.
         outputs: The names of the outputs of all layers of the stack, in declared order.
-        run_variables: Run variables, made when asked for (rule 5).
-        from_environment: Variables that the user's shell sets by ``TF_VAR_``.
+        run_variables: Run variables, made when asked for (rule 6).
     """
 
     given: Mapping[str, Any] = field(default_factory=dict)
     written: Mapping[str, Any] = field(default_factory=dict)
+    from_shell: Mapping[str, str] = field(default_factory=dict)
     recorded: Mapping[str, Any] = field(default_factory=dict)
     recorded_wires: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, Set[str]] = field(default_factory=dict)
     run_variables: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
-    from_environment: Set[str] = frozenset()
 
 
 def wire(layer: str, variables: Mapping[str, Variable], sources: Sources) -> dict[str, Any]:
@@ -99,6 +102,9 @@ def _source(layer: str, variable: Variable, sources: Sources) -> Any:
         return sources.given[name]
     if name in sources.written:
         return _with_wires(sources.written[name], layer, sources.outputs)
+    secret = variable.sensitive or variable.ephemeral
+    if name in sources.from_shell:
+        return _NOTHING if secret else _parsed(sources.from_shell[name], variable)
     wired = sources.recorded_wires.get(name)
     if wired is not None and Wire.parse(wired).layer in sources.outputs:
         return Wire.parse(wired)
@@ -111,15 +117,22 @@ def _source(layer: str, variable: Variable, sources: Sources) -> Any:
             return Wire(other, name)
     if name in sources.run_variables:
         return sources.run_variables[name]()
-    if name in sources.from_environment:
-        return _NOTHING
-    secret = variable.sensitive or variable.ephemeral
     raise StackError(
         f"variable {name} ({variable.description or variable.type}) has no value: it has no "
         "default, and no earlier layer has an output of that name.",
         layer=layer,
         next_command=f"export TF_VAR_{name}=..." if secret else f"add --var {name}=...",
     )
+
+
+def _parsed(text: str, variable: Variable) -> Any:
+    """A value of the shell; what is no JSON but HCL is left to Terraform."""
+    if variable.type == "string":
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text if variable.type == "any" else _NOTHING
 
 
 def _before(layer: str, layers: Sequence[str]) -> Sequence[str]:

@@ -33,11 +33,12 @@ def test_the_first_source_that_applies_wins():
     every = {
         "given": {"url": "given"},
         "written": {"url": "written"},
+        "from_shell": {"url": "shell"},
         "recorded": {"url": "recorded"},
         "outputs": OUTPUTS,
         "run_variables": {"url": lambda: "run"},
     }
-    expected = ["given", "written", "recorded", Wire("local/siege", "url"), "run"]
+    expected = ["given", "written", "shell", "recorded", Wire("local/siege", "url"), "run"]
     for value, name in zip(expected, [*every], strict=True):
         assert wire("local/last", declared, Sources(**every)) == {"url": value}
         del every[name]
@@ -64,7 +65,20 @@ def test_a_missing_secret_is_asked_for_by_the_shell():
     with pytest.raises(StackError) as told:
         wire("local/core", declared, Sources())
     assert told.value.next_command == "export TF_VAR_token=..."
-    assert wire("local/core", declared, Sources(from_environment={"token"})) == {}
+    assert wire("local/core", declared, Sources(from_shell={"token": "s"})) == {}, "never touched"
+
+
+def test_the_shells_texts_become_values():
+    declared = variables(
+        variable("name"),
+        variable("size", default=1, type="number"),
+        variable("map", type="map(any)"),
+    )
+    sources = Sources(
+        from_shell={"name": "1.10", "size": "3", "map": "{ a = 1 }", "other": "x"},
+        recorded={"map": "left to Terraform"},
+    )
+    assert wire("local/core", declared, sources) == {"name": "1.10", "size": 3}
 
 
 def test_references_are_found_inside_maps_and_lists():
