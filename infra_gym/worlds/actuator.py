@@ -56,11 +56,13 @@ class Actuator:
         """Await what runs, and destroy what a reset of this mode makes anew."""
         self._applies.drop_queued()
         self._applies.wait()
-        self._applies.forget_failures()
+        if self._applies.forget_failures():
+            self._intact = False
         self._mismatched = {}
         if mode == "soft" or not self._up:
             return
         self._intact = False
+        self._repairs = {}
         if mode == "full":
             self._stack.destroy()
         else:
@@ -154,11 +156,15 @@ class Actuator:
         return inputs
 
     def _modify(self, inputs: Inputs) -> None:
-        for layer, values in inputs.items():
-            if self._changed(layer, values):
-                self._applies.submit(Job(layer, values))
-        self._applies.wait()
-        self.wait(0.0)
+        changed = {
+            layer: values for layer, values in inputs.items() if self._changed(layer, values)
+        }
+        if changed:
+            self._intact = False
+            self._stack.apply(list(changed), inputs=changed, refresh=False)
+            for layer, values in changed.items():
+                self._applied[layer] = {**self._applied.get(layer, {}), **values}
+            self._intact = True
 
     def _apply(self, job: Job) -> None:
         self._stack.apply_layer(job.layer, job.inputs, refresh=job.refresh)

@@ -72,10 +72,11 @@ class BackgroundApplies:
         with self._changed:
             self._queued.clear()
 
-    def forget_failures(self) -> None:
-        """A reset puts right whatever failed."""
+    def forget_failures(self) -> bool:
+        """Whether anything failed since the last call: a reset has to put it right."""
         with self._changed:
-            self._failures = []
+            failed, self._failures = bool(self._failures), []
+        return failed
 
     def raise_failure(self) -> None:
         """Raise the first failure since the last call, if there was one."""

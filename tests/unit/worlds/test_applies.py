@@ -76,3 +76,14 @@ def test_the_longest_apply_is_told_once():
     assert applies.wait(10)
     assert applies.take_seconds() > 0
     assert applies.take_seconds() == 0
+
+
+def test_a_failure_that_nobody_raised_is_told_to_the_reset():
+    def apply(job: Job) -> None:
+        raise LayerFailedError("no room")
+
+    applies = BackgroundApplies(apply)
+    applies.submit(Job("local/heater", {}))
+    assert applies.wait(10)
+    assert applies.forget_failures()
+    assert not applies.forget_failures()
