@@ -4,7 +4,8 @@ Terraform's provisioners run it as a file, with what to do in the environment va
 (JSON), so that no path is ever quoted for a shell::
 
     keeper.py up      {"conf"}                     start the supervisor whose configuration that is
-    keeper.py start   {"conf", "programs": [...]}  start those that do not run
+    keeper.py start   {"conf", "programs": [...]}  start those that do not run; with "surplus":
+                                                   [names] also do what retire does
     keeper.py retire  {"conf", "names": [...]}     ask them to stop; do not wait
     keeper.py stop    {"conf", "names": [...]}     stop them, wait, remove their files
     keeper.py down    {"conf"}                     end everything, remove every file
@@ -264,13 +265,14 @@ def socket_path(folder: Path) -> str:
     return path if len(path.encode()) < 90 else f"/tmp/{name}"  # noqa: S108 - mode 0700, hashed name
 
 
-def start(supervisor: Supervisor, programs: Sequence[Program]) -> None:
-    """Start the programs that do not run, or that run with other settings."""
+def start(supervisor: Supervisor, programs: Sequence[Program], surplus: Sequence[str] = ()) -> None:
+    """Start the programs that do not run, or run with other settings; retire ``surplus``."""
     if not supervisor.alive():
         raise KeeperError(
             f"the supervisor of {supervisor.folder} is not running; "
             "destroy this layer and local/core, then apply them again"
         )
+    retire(supervisor, surplus)
     for program in programs:
         start_one(supervisor, program)
 
@@ -322,18 +324,22 @@ def require_free(name: str, port: int) -> None:
 
 
 def await_port(supervisor: Supervisor, program: Program) -> None:
-    """Wait until a program answers; when it fails instead, stop it and show its last words."""
+    """Wait until a program answers; when it does not, stop it and show its last words."""
     name = program["name"]
 
     def answers() -> bool:
         with suppress(OSError), socket.create_connection(("127.0.0.1", program["port"]), 1):
             return True
-        if supervisor.state(name) not in ("BACKOFF", "EXITED", "FATAL"):
-            return False
-        supervisor.forget(name)
-        raise KeeperError(f"{name} does not start: {last_words(supervisor, name)}")
+        if supervisor.state(name) in ("BACKOFF", "EXITED", "FATAL"):
+            raise KeeperError(f"{name} does not start: {last_words(supervisor, name)}")
+        return False
 
-    wait_until(answers, f"{name} does not answer at port {program['port']}")
+    try:
+        wait_until(answers, f"{name} does not answer at port {program['port']}")
+    except KeeperError:
+        # Terraform runs no destroy-time provisioner for what it could not create.
+        supervisor.forget(name)
+        raise
 
 
 def last_words(supervisor: Supervisor, name: str) -> str:

@@ -69,7 +69,8 @@ resource "terraform_data" "replica" {
   }
 }
 
-# Starts whatever should run and does not, each time var.repair is raised.
+# Compares what runs with what should run, each time var.repair is raised: Terraform does not see
+# that a replica is gone, or that one is there which a killed apply has started.
 resource "terraform_data" "repair" {
   count = var.repair > 0 ? 1 : 0
 
@@ -83,6 +84,7 @@ resource "terraform_data" "repair" {
       REQUEST = jsonencode({
         conf     = var.supervisor
         programs = slice(local.programs, 0, var.replicas)
+        surplus  = slice(local.programs, var.replicas, var.max_replicas)[*].name
       })
     }
   }

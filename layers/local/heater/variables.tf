@@ -77,7 +77,7 @@ variable "start_delay_s" {
 }
 
 variable "repair" {
-  description = "Raise it to start whatever should run and does not."
+  description = "Raise it to start what should run and does not, and to stop what should not."
   type        = number
   default     = 0
 }

@@ -320,6 +320,15 @@ def test_repair_and_other_settings(stack, samples, until):
     stack.apply("heater", repair=1)
     until(lambda: "heater-1" in stack.pids())
     assert stack.pids()["heater-0"] == before["heater-0"]
+    # A replica that Terraform has forgotten, as a killed apply leaves it.
+    stack.apply("heater", replicas=3)
+    forgotten = "terraform_data.replica[2]"
+    assert stack.command("heater", "state", "rm", forgotten).returncode == 0
+    stack.apply("heater", replicas=2)
+    assert "heater-2" in stack.pids()
+    stack.apply("heater", repair=2)
+    until(lambda: "heater-2" not in stack.pids())
+    assert stack.pids()["heater-0"] == before["heater-0"]
     # Other settings: other processes at the same ports.
     stack.apply("heater", slots=7, replicas=1)
     until(lambda: samples(stack.heater)["heater_slots"] == 7)
