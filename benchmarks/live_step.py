@@ -147,7 +147,9 @@ def measure_steps(env: InfraEnv, bare: Bare, rounds: int) -> dict[str, Any]:
     }
 
 
-def measure_resets(env: InfraEnv, bare: Bare, schedules: Iterator[Path], resets: int) -> dict[str, Any]:
+def measure_resets(
+    env: InfraEnv, bare: Bare, schedules: Iterator[Path], resets: int
+) -> dict[str, Any]:
     soft, cold = [], []
     for number in range(resets):
         env.step(2)
@@ -211,7 +213,9 @@ def measure(rounds: int, resets: int) -> dict[str, Any]:
         try:
             with stack:
                 stack.apply(inputs={"local/heater": {"replicas": 3}})
-                bare = Bare(stack, Terraform(settings.binary).path, Path(folder) / "runs" / "bench" / "bare")
+                bare = Bare(
+                    stack, Terraform(settings.binary).path, Path(folder) / "runs" / "bench" / "bare"
+                )
                 env.reset(seed=1)
                 env.step(1)
                 results = measure_steps(env, bare, rounds)

@@ -27,9 +27,7 @@ class BreakableWorld(SimulatedWorld):
     """The twin, failing when told, and telling how it was reset and closed."""
 
     def __init__(self) -> None:
-        super().__init__(
-            DEFINITION, workload=DEFINITION.workload, interval_s=15.0, time_scale=4.0
-        )
+        super().__init__(DEFINITION, workload=DEFINITION.workload, interval_s=15.0, time_scale=4.0)
         self.failures = 0
         self.modes: list[str] = []
         self.closed: list[bool] = []

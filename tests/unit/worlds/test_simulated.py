@@ -11,9 +11,7 @@ DEFINITION = find_definition("SimpleK8sWebApp-v0")
 
 
 def twin(definition=DEFINITION) -> SimulatedWorld:
-    return SimulatedWorld(
-        definition, workload=definition.workload, interval_s=15.0, time_scale=4.0
-    )
+    return SimulatedWorld(definition, workload=definition.workload, interval_s=15.0, time_scale=4.0)
 
 
 def test_it_has_every_measured_metric_of_the_definition():
