@@ -3,9 +3,10 @@
     python benchmarks/live_step.py [--rounds 10] [--resets 3] [--state s3|local] [--json FILE]
 
 Two equal stacks run side by side: one under the environment, one worked by hand with the bare
-commands and the same flags. A round scales both by one replica, the hand-worked one there and back:
-by ``apply``, and by ``init`` and ``apply`` as the original's script did before every action. The
-original kept its state in S3 or Spaces, so ``--state s3``, a server on this machine, is the default.
+commands and the same flags. A round scales both by one replica, the hand-worked one there and
+back: by ``apply``, and by ``init`` and ``apply`` as the original's script did before every action.
+The original kept its state in S3 or Spaces, so ``--state s3``, a server on this machine, is the
+default.
 
 Ratios are medians of the rounds' own ratios:
 
@@ -193,7 +194,7 @@ def state_in(kind: str) -> Iterator[None]:
             "INFRA_GYM_STATE__BUCKET": "live-step",
             "INFRA_GYM_STATE__ENDPOINT": store.url,
             "AWS_ACCESS_KEY_ID": "nobody",
-            "AWS_SECRET_ACCESS_KEY": "nothing",  # noqa: S105 - the store on this machine asks none
+            "AWS_SECRET_ACCESS_KEY": "nothing",
         }
         create_bucket(load_settings().state)
         check_bucket(load_settings())
