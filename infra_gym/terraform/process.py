@@ -8,6 +8,7 @@ KeyboardInterrupt, which only the main thread gets, can fall between the start a
 
 A run is stopped by one SIGINT, on which Terraform finishes what it is in the middle of, writes its
 state and releases its lock. A second would make it drop everything, so only SIGKILL comes after it.
+What is left of its process group then is killed.
 """
 
 from __future__ import annotations
@@ -106,6 +107,9 @@ class Process:
             if self._popen is not None:
                 self.output, self.complaint = (told or b"" for told in self._popen.communicate())
                 self.returncode = self._popen.returncode
+                if self.interrupted or self.timed_out:
+                    # What a provisioner had begun must not go on behind anybody's back.
+                    _signal_group(self._popen.pid, signal.SIGKILL)
         except OSError as error:
             self.error = error
         finally:
@@ -146,7 +150,11 @@ class Process:
     def _signal(self, number: signal.Signals) -> None:
         # Until it is waited for, its number cannot belong to anybody else.
         if self._popen is not None and self._popen.returncode is None:
-            try:
-                os.killpg(self._popen.pid, number)
-            except (ProcessLookupError, PermissionError):  # the latter: macOS, for a zombie
-                return
+            _signal_group(self._popen.pid, number)
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):  # gone; the latter: macOS, for a zombie
+        return

@@ -196,3 +196,21 @@ def test_a_callback_that_raises_stops_it_gently(terraform: Terraform, slow_layer
         terraform.apply(slow_layer, on_event=on_event)
     assert not processes_in(slow_layer)
     assert_lock_is_free(terraform, slow_layer)
+
+
+def test_no_orphan_of_a_provisioner_goes_on(terraform: Terraform, module) -> None:
+    # The shell goes when Terraform stops it; what it started in the background would stay.
+    folder = module(
+        'resource "terraform_data" "x" {\n  provisioner "local-exec" {\n'
+        "    command = \"trap '' INT; sleep 60 & echo $$ > pid; wait\"\n  }\n}\n"
+    )
+    terraform.init(folder)
+
+    def interrupt() -> None:
+        await_middle(folder)
+        terraform.interrupt()
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(TerraformInterruptedError):
+        terraform.apply(folder)
+    await_true("its processes' end", lambda: not processes_in(folder))
