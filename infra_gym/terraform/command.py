@@ -37,7 +37,7 @@ from infra_gym.terraform.process import Process
 from infra_gym.terraform.secrets import Masker
 
 MINIMUM_VERSION = (1, 10)
-"""The first with S3 locks by conditional writes and with ephemeral variables."""
+"""The first with S3 locks by conditional writes; ephemeral variables came to OpenTofu in 1.11."""
 
 EVENTS_FILE = "events.jsonl"
 PLAN_FILE = "plan.tfplan"
@@ -210,7 +210,7 @@ class Terraform:
     def format_check(self, folder: Path) -> list[str]:
         """Files, relative to the folder, that ``fmt`` would rewrite."""
         argv = self._argv("fmt", check=IsFlagged, recursive=IsFlagged, list=True)
-        return self._query("fmt", argv, folder, accept=(0, 3)).split()
+        return self._query("fmt", argv, folder, accept=(0, 3)).splitlines()
 
     def graph(self, folder: Path) -> str:
         """The resources' dependencies in the DOT language."""
@@ -237,6 +237,10 @@ class Terraform:
         for process in running:
             process.interrupt()
 
+    def _check_version(self) -> None:
+        """Raise when it is too old; one process the first time, none after."""
+        _ = self._program
+
     @functools.cached_property
     def _program(self) -> tuple[Literal["terraform", "tofu"], str]:
         # At home, for version managers choose by the folder, and run directories lie there.
@@ -244,6 +248,8 @@ class Terraform:
         argv = [str(self.path), "version"]
         process = self._run(argv, home, self._environ, self.deadlines.query_s)
         found = re.search(rb"^(Terraform|OpenTofu) v(\d+)\.(\d+)\S*", process.output, re.MULTILINE)
+        if process.interrupted:
+            raise failure(process, program=self.path, command="version", folder=home, texts=[])
         if found is None:
             why = (process.complaint or process.output).decode(errors="replace").strip()
             raise MissingProgramError(
@@ -278,7 +284,9 @@ class Terraform:
             command, argv, folder, self.deadlines.apply_s, secrets, on_event
         )
         if not any(event.is_summary_of(command) for event in events):
-            raise unheard(folder / EVENTS_FILE, f"{self.name} {command} in {folder} ended well")
+            raise unheard(
+                folder / EVENTS_FILE, f"{self.path.name} {command} in {folder} ended well"
+            )
         return Applied.of(events, seconds)
 
     def _store_kept_state(self, folder: Path) -> None:
@@ -296,7 +304,7 @@ class Terraform:
         on_event: OnEvent | None = None,
     ) -> tuple[list[Event], float]:
         """Run a command whose output is events; return all of them, and the process's seconds."""
-        program = self.name
+        self._check_version()
         secrets = secrets or {}
         environ = self._environ | {f"TF_VAR_{name}": value for name, value in secrets.items()}
         masker = Masker(environ, secrets)
@@ -312,22 +320,22 @@ class Terraform:
         if process.returncode != 0:
             texts = [masker.text(text) for text in complaints(file.events)]
             if file.cut_off and not process.interrupted and not process.timed_out:
-                raise unheard(path, f"{program} {command} in {folder} failed")
-            raise failure(process, program=program, command=command, folder=folder, texts=texts)
+                raise unheard(path, f"{self.path.name} {command} in {folder} failed")
+            raise failure(process, program=self.path, command=command, folder=folder, texts=texts)
         return file.events, process.seconds
 
     def _query(
         self, command: str, argv: Sequence[str], folder: Path, *, accept: Sequence[int] = (0,)
     ) -> str:
         """Run a command that only reads; return its output."""
-        program = self.name
+        self._check_version()
         _check_folder(folder)
         process = self._run(argv, folder, self._environ, self.deadlines.query_s)
         if process.returncode not in accept:
             masker = Masker(self._environ, {})
             said = process.complaint.decode(errors="replace")
             texts = [masker.text(text) for text in plain(said)]
-            raise failure(process, program=program, command=command, folder=folder, texts=texts)
+            raise failure(process, program=self.path, command=command, folder=folder, texts=texts)
         return process.output.decode(errors="replace")
 
     def _run(

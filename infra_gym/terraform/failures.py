@@ -30,18 +30,18 @@ _AFTER_STOP = (
 
 
 def failure(
-    process: Process, *, program: str, command: str, folder: Path, texts: Sequence[str]
+    process: Process, *, program: Path, command: str, folder: Path, texts: Sequence[str]
 ) -> TerraformError:
     """The error of a process that ended badly.
 
     Args:
         process: Ended.
-        program: ``terraform`` or ``tofu``.
+        program: Its path.
         command: Such as ``apply``.
         folder: Where it ran.
         texts: Its complaints, without secrets, the last useful one first.
     """
-    what = f"{program} {command} in {folder}"
+    what = f"{program.name} {command} in {folder}"
     why = f" {texts[0]}" if texts else ""
     if process.timed_out:
         return TerraformTimeoutError(
@@ -60,7 +60,7 @@ def failure(
             f"({lock.operation}, lock {lock.id}).",
             diagnostics=texts,
             next_command="wait until it is done; if that run is dead: "
-            f"cd {shlex.quote(str(folder))} && {program} force-unlock {lock.id}",
+            f"cd {shlex.quote(str(folder))} && {shlex.quote(str(program))} force-unlock {lock.id}",
         )
     if (folder / ERRORED_STATE_FILE).exists():
         return TerraformError(f"{what} failed.{why}", diagnostics=texts, next_command=_STATE_KEPT)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from infra_gym.errors import MissingProgramError, TerraformError, TerraformTimeoutError
+from infra_gym.errors import (
+    MissingProgramError,
+    TerraformError,
+    TerraformInterruptedError,
+    TerraformTimeoutError,
+)
 from infra_gym.terraform.command import Deadlines, Terraform
 
 NEW = "Terraform v1.11.4"
@@ -159,3 +165,19 @@ def test_an_older_writer_keeps_its_own_file(tmp_path: Path, layer: Path) -> None
     older.write("from a run whose reader died\n")
     older.close()
     assert "reader died" not in (layer / "events.jsonl").read_text()
+
+
+def test_interrupted_before_it_told_its_version(tmp_path: Path, layer: Path) -> None:
+    path = tmp_path / "terraform"
+    path.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\nexec sleep 30\n")
+    path.chmod(0o755)
+    terraform = Terraform(str(path))
+
+    def interrupt() -> None:
+        while not (tmp_path / "asked").exists():
+            time.sleep(0.02)
+        terraform.interrupt()
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(TerraformInterruptedError):
+        terraform.init(layer)
