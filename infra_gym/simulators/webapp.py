@@ -154,7 +154,11 @@ class WebApp:
         overhead_s: float = 0.003,
         seed: int = 0,
     ) -> None:
-        _check(arrivals_s, schedule_s, slots, service_time_s, timeout_s)
+        _check_arrivals(arrivals_s, schedule_s)
+        _check_from(1, slots=slots)
+        _check_from(_ROUNDING_S, service_time_s=service_time_s, timeout_s=timeout_s)
+        _check_from(0, replicas=replicas, queue_limit=queue_limit, max_in_flight=max_in_flight)
+        _check_from(0, boot_s=boot_s, drain_s=drain_s, overhead_s=overhead_s)
         self._slots = slots
         self._service_time_s = service_time_s
         self._places = slots + queue_limit
@@ -297,21 +301,17 @@ def _arrivals(
     yield math.inf, 0.0
 
 
-def _check(
-    arrivals_s: NDArray[np.float64],
-    schedule_s: float | None,
-    slots: int,
-    service_time_s: float,
-    timeout_s: float,
-) -> None:
+def _check_arrivals(arrivals_s: NDArray[np.float64], schedule_s: float | None) -> None:
     if len(arrivals_s) and not (arrivals_s[0] >= 0 and np.all(np.diff(arrivals_s) >= 0)):
         raise UsageError("The arrivals of a twin must ascend from 0.")
     if schedule_s is not None and not 0 < schedule_s < math.inf:
         raise UsageError(f"A schedule cannot repeat every {schedule_s} s.")
     if schedule_s is not None and len(arrivals_s) and arrivals_s[-1] > schedule_s:
         raise UsageError(f"The schedule is {schedule_s} s long, but its last arrival is later.")
-    if slots < 1 or not service_time_s > 0 or not timeout_s > 0:
-        raise UsageError(
-            "A twin needs at least one slot and positive times, not "
-            f"slots={slots}, service_time_s={service_time_s}, timeout_s={timeout_s}."
-        )
+
+
+def _check_from(limit: float, **numbers: float) -> None:
+    """Refuse what is below ``limit`` or no number."""
+    for name, number in numbers.items():
+        if not limit <= number < math.inf:
+            raise UsageError(f"A twin cannot have {name}={number}.")

@@ -164,6 +164,22 @@ def test_a_request_counts_at_its_end_and_a_full_queue_answers_503():
     assert second.busy_s == {"replica-0": pytest.approx(0.45 + 0.2)}
 
 
+def test_borders_belong_to_what_ends_and_what_is_ready():
+    """An end at a tick counts before it, an arrival after it; a replica ready then takes it."""
+    twin = WebApp(
+        np.array([0.0, 0.5]),
+        replicas=0,
+        slots=1,
+        service_time_s=0.5,
+        boot_s=0.5,
+        overhead_s=0.0,
+    )
+    counts = twin.advance(1.0, 1)
+    assert (counts.requests["refused"], counts.requests["200"]) == (1, 1)
+    assert counts.in_flight == 0
+    assert WebApp(np.array([1.0]), replicas=1).advance(1.0, 1).in_flight == 0
+
+
 def test_the_client_gives_up_after_its_timeout_and_the_work_is_done_all_the_same():
     twin = one_by_one(timeout_s=0.5)
     counts = twin.advance(0.95, 1)
@@ -269,6 +285,10 @@ def test_a_schedule_with_a_length_repeats_and_one_without_ends():
         {"slots": 0},
         {"service_time_s": 0.0},
         {"timeout_s": math.nan},
+        {"queue_limit": -1},
+        {"replicas": -1},
+        {"boot_s": -0.1},
+        {"drain_s": math.nan},
     ],
 )
 def test_wrong_parameters_are_refused(wrong):
