@@ -137,21 +137,24 @@ def write_schedule():
 
 @pytest.fixture
 def host_is_starved():
-    """Whether a thread that only sleeps was late by 25 ms or more, in one of 50 naps or more."""
-    naps, stop = [], threading.Event()
+    """Whether somebody who needs a tenth of a core had to wait 10 ms for it in 1 of 100 turns."""
+    waits, stop = [], threading.Event()
 
-    def nap():
+    def take_turns():
         while not stop.is_set():
             begin = time.monotonic()
-            time.sleep(0.005)
-            naps.append(time.monotonic() - begin - 0.005)
+            time.sleep(0.009)
+            busy_until = time.thread_time() + 0.001
+            while time.thread_time() < busy_until:
+                pass
+            waits.append(time.monotonic() - begin - 0.01)
 
-    thread = threading.Thread(target=nap)
+    thread = threading.Thread(target=take_turns)
     thread.start()
 
     def starved():
-        recent, naps[:] = list(naps), []
-        return sum(late > 0.025 for late in recent) > len(recent) / 50
+        recent, waits[:] = list(waits), []
+        return sum(wait > 0.01 for wait in recent) > len(recent) / 100
 
     yield starved
     stop.set()

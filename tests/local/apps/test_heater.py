@@ -31,18 +31,18 @@ def together(ask):
 
 def test_serves_slots_then_queue_then_503(launch, free_ports, together, samples, until):
     port = free_ports()
-    launch("heater.py", port, slots=2, service_time=1.0, queue_limit=3)
+    launch("heater.py", port, slots=2, service_time=0.6, queue_limit=3)
     answers = together(port, 8)
     statuses = sorted(status for status, _ in answers)
     assert statuses == [200] * 5 + [503] * 3
     served = sorted(duration for status, duration in answers if status == 200)
-    assert served == pytest.approx([1, 1, 2, 2, 3], abs=0.45)
+    assert served == pytest.approx([0.6, 0.6, 1.2, 1.2, 1.8], abs=0.28)
     until(lambda: samples(port)["heater_busy_slots"] == 0)
     metrics = samples(port)
     assert metrics['heater_requests_total{code="200"}'] == 5
     assert metrics['heater_requests_total{code="503"}'] == 3
     assert metrics["heater_request_duration_seconds_count"] == 5
-    assert metrics["heater_busy_seconds_total"] == pytest.approx(2.5, abs=0.01)
+    assert metrics["heater_busy_seconds_total"] == pytest.approx(1.5, abs=0.01)
     assert metrics["heater_slots"] == 2
     assert abs(metrics["process_start_time_seconds"] - time.time()) < 60
 
@@ -63,7 +63,7 @@ def test_pages(launch, free_ports, ask):
 
 def test_is_not_ready_while_it_boots(launch, free_ports, ask, samples, until):
     port = free_ports()
-    launch("heater.py", port, start_delay=1.5, service_time=0.01)
+    launch("heater.py", port, start_delay=1.0, service_time=0.01)
     assert ask(port, "/ready")[0] == 503
     assert ask(port, "/")[0] == 503
     assert samples(port)["heater_ready"] == 0

@@ -249,6 +249,7 @@ def test_destroy_after_the_supervisor_died_leaves_nothing(stack, until):
     stack.destroy()
 
 
+@pytest.mark.slow
 def test_destroy_after_the_run_folder_was_removed_leaves_nothing(stack, until):
     stack.apply("core")
     stack.apply("heater")

@@ -1,8 +1,8 @@
 """The siege engine as a process: open loop, codes, control, and agreement with others.
 
 Two things stand beside it: the recursion of a first-come-first-served queue, and an open-loop
-client of threads written here. Where a machine is so busy that a sleeping thread is late, times
-mean nothing: such a run is tried again, and skipped in the end.
+client of threads written here. Where a machine is so busy that a thread waits for a processor,
+times mean nothing: such a run is tried again, and skipped in the end.
 """
 
 from __future__ import annotations
@@ -274,20 +274,20 @@ def measured(attempt, host_is_starved):
             if not host_is_starved():
                 failure = error
     if failure is None:
-        pytest.skip("the host is too busy: a thread that sleeps 5 ms wakes up 25 ms late")
+        pytest.skip("the host is too busy: a thread waits 10 ms for a processor")
     raise failure
 
 
 def test_a_struggling_app_does_not_make_it_late(siege, heaters, host_is_starved, silent_port):
-    times = [index / 300 for index in range(600)]
+    times = [index / 300 for index in range(450)]
 
     def attempt():
         full = siege(heaters(slots=1, service_time=0.5, queue_limit=8), times, timeout=1)
         dead = siege(f"http://127.0.0.1:{silent_port}", times, timeout=0.5, max_in_flight=100)
         for engine in (full, dead):
             engine.post("/start")
-            time.sleep(2.2)
-            assert sum(engine.counts().values()) + engine.metrics()["siege_in_flight"] == 600
+            time.sleep(1.7)
+            assert engine.metrics()["siege_lateness_seconds_count"] == 450
             assert engine.lateness_above(0.02) <= 0.01
             engine.post("/pause")
 
@@ -322,7 +322,7 @@ class Threads:
 
 
 def test_agrees_with_an_independent_client(siege, heaters, host_is_starved):
-    times = poisson(rate=30, seconds=6, seed=7)
+    times = poisson(rate=30, seconds=5, seed=7)
 
     def attempt():
         app = {"slots": 4, "service_time": 0.1}
@@ -352,6 +352,7 @@ def test_agrees_with_an_independent_client(siege, heaters, host_is_starved):
     measured(attempt, host_is_starved)
 
 
+@pytest.mark.slow
 def test_latencies_are_those_of_the_queue(siege, heaters, host_is_starved):
     """One replica: the recursion over the very same arrivals, in the mean and in p95."""
     times = poisson(rate=24, seconds=6, seed=11)
@@ -400,7 +401,6 @@ def test_replicas_added_lower_p95_as_queueing_theory_says(siege, heaters, host_i
             engine.post("/start", at=begin)
         time.sleep(16.5)
         measured_p95 = [engine.latencies()[2] for engine in engines]
-        print(measured_p95, [expected(n) for n in counts_of_replicas])
         for replicas, p95 in zip(counts_of_replicas, measured_p95, strict=True):
             low, high = expected(replicas)
             assert low <= p95 <= high * 1.05 + 0.005
