@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import os
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,16 +16,12 @@ import typer
 
 from infra_gym.cli.options import Environment, Project, Target
 from infra_gym.cli.output import Output, command, table
-from infra_gym.cli.signals import Interrupted, Signals
+from infra_gym.cli.signals import Signals
 from infra_gym.cli.variables import pairs, value
 from infra_gym.errors import InfraGymError
 
 if TYPE_CHECKING:
-    from infra_gym.agents import Agent
-    from infra_gym.cli.dashboard import View
-    from infra_gym.cli.episode import Episode
-    from infra_gym.environments.env import InfraEnv
-    from infra_gym.stack import Stack
+    from infra_gym.cli.play import Play
     from infra_gym.workloads import Workload
 
 _SUMMARY = {
@@ -106,6 +104,7 @@ def run(
     from infra_gym.agents import make_agent
     from infra_gym.cli.dashboard import choose
     from infra_gym.cli.episode import Episode
+    from infra_gym.cli.play import Play
     from infra_gym.definitions.catalog import find_definition
     from infra_gym.environments.make import make
 
@@ -114,7 +113,6 @@ def run(
         agent, **{name: value(text) for name, text in pairs("--parameter", parameter or ()).items()}
     )
     path = log or Path("runs") / f"{definition.id}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
     wanted = min(steps or definition.max_episode_steps, definition.max_episode_steps)
     episode = Episode(definition)
     view = choose(output, episode, wanted)
@@ -132,18 +130,22 @@ def run(
         log=path,
         on_event=view.on_event,
     )
-    place = {
+    path.parent.mkdir(parents=True, exist_ok=True)
+    where = f"{env.place.project}/{env.place.environment}"
+    title = f"{definition.id} on {env.place.target}, {where}, agent {agent}"
+    with Signals() as signals:
+        play = Play(env, player, episode, view, signals, steps=wanted, seed=seed, keep=keep)
+        try:
+            with view.open(title):
+                play.run()
+        finally:
+            if signals.times > 1:
+                _stop_at_once(output, play)
+    document = {
+        "id": definition.id,
         "target": env.place.target,
         "project": env.place.project,
         "environment": env.place.environment,
-    }
-    where = f"{env.place.project}/{env.place.environment}"
-    title = f"{definition.id} on {env.place.target}, {where}, agent {agent}"
-    with Signals() as signals, view.open(title):
-        _live(env, player, episode, wanted, seed, view, signals, keep=keep)
-    document = {
-        "id": definition.id,
-        **place,
         "agent": agent,
         "seed": seed,
         **episode.summary(),
@@ -151,80 +153,25 @@ def run(
         "log": path,
     }
     output.result(document, *_summary(document))
+    if keep and env.place.target != "sim":
+        output.note(f"The stack is still up. Next: {play.destroy_command}")
     if signals.first is not None:
         raise typer.Exit(128 + signals.first)
 
 
-def _live(
-    env: InfraEnv,
-    agent: Agent,
-    episode: Episode,
-    steps: int,
-    seed: int,
-    view: View,
-    signals: Signals,
-    *,
-    keep: bool,
-) -> None:
-    """Play, and close the environment whatever happened."""
-    try:
-        with contextlib.suppress(KeyboardInterrupt):
-            _play(env, agent, episode, steps, seed, view)
-    finally:
-        if signals.first is not None:
-            episode.ended = f"stopped by {signal.Signals(signals.first).name}"
-        _close(env, view, signals, keep=keep)
-
-
-def _play(env: InfraEnv, agent: Agent, episode: Episode, steps: int, seed: int, view: View) -> None:
-    view.phase("starting the stack")
-    observation, info = env.reset(seed=seed)
-    agent.reset(seed, env)
-    view.phase("running")
-    episode.begin(info)
-    ended = f"after {steps} steps"
-    while episode.steps < steps:
-        observation, reward, terminated, truncated, info = env.step(agent.act(observation, info))
-        episode.add(float(reward), info)
-        view.stepped(float(reward))
-        if terminated or truncated:
-            ended = info.get("truncated_because", "terminated" if terminated else "truncated")
-            break
-    episode.ended = ended
-
-
-def _close(env: InfraEnv, view: View, signals: Signals, *, keep: bool) -> None:
-    """Destroy; one signal does not stop that, the second does."""
-    doing = "leaving the stack up" if keep else "destroying"
-    view.phase(doing)
-    stack: Stack | None = getattr(env.world, "stack", None)
-    if stack is not None:
-        signals.on_again = stack.interrupt
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        signals.patience(lambda: view.phase(f"{doing}; once more stops at once")),
-    ):
-        if signals.times < 2:
-            env.close()
-    if signals.times > 1:
-        text = _left(env, stack) if stack is not None else None
-        raise Interrupted(signals.first or signal.SIGINT, text)
-    view.phase("done")
-
-
-def _left(env: InfraEnv, stack: Stack) -> str:
-    """What a run that was stopped at once leaves behind, and how to get rid of it."""
-    lines = ["Stopped at once; not everything is destroyed."]
+def _stop_at_once(output: Output, play: Play) -> None:
+    """Where something is left, tell it, and end without anything that would still destroy it."""
+    left = play.left()
+    if left is None:
+        return
     with contextlib.suppress(InfraGymError):
-        stack.release()
-        found = stack.status()
-        left = [f"{one.layer} ({one.status})" for one in found.layers if one.status != "absent"]
-        lines.append(f"Left: {', '.join(left) or 'no layer'}; {found.processes} processes.")
-    lines.append(
-        f"Next: infra-gym layers destroy {env.definition.id} --target {env.place.target}"
-        f" -p {env.place.project} -e {env.place.environment}"
+        play.env.world.close(keep=True)  # gives the lock back
+    output.error(
+        f"Stopped at once; not everything is destroyed.\nLeft: {left}\nNext: {play.destroy_command}"
     )
-    return "\n".join(lines)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(128 + (play.signals.first or signal.SIGINT))
 
 
 def _workload(text: str, declared: Workload) -> dict[str, Any]:
@@ -251,14 +198,10 @@ def _summary(document: Mapping[str, Any]) -> list[Any]:
         (f"  {term}", _number(number, "$"), "$") for term, number in document["rewards"].items()
     ]
     place = 1 + [label for label, *_ in rows].index("reward")
-    lines: list[Any] = [table("SUMMARY", ">", "", rows=[*rows[:place], *terms, *rows[place:]])]
-    lines.append(f"Run log: {document['log']}")
-    if document["kept"]:
-        lines.append(
-            f"The stack is still up. Next: infra-gym layers destroy {document['id']}"
-            f" --target {document['target']} -p {document['project']} -e {document['environment']}"
-        )
-    return lines
+    return [
+        table("SUMMARY", ">", "", rows=[*rows[:place], *terms, *rows[place:]]),
+        f"Run log: {document['log']}",
+    ]
 
 
 def _number(number: Any, unit: str) -> str:

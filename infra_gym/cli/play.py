@@ -1,0 +1,115 @@
+"""One episode as the command line plays it: closed whatever happens, stopped by signals."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from infra_gym.cli.signals import Signals
+from infra_gym.errors import InfraGymError
+
+if TYPE_CHECKING:
+    from infra_gym.agents import Agent
+    from infra_gym.cli.dashboard import View
+    from infra_gym.cli.episode import Episode
+    from infra_gym.environments.env import InfraEnv
+    from infra_gym.stack import Stack
+
+
+@dataclass(frozen=True)
+class Play:
+    """An agent in an environment, for one episode.
+
+    Attributes:
+        env: The environment; :meth:`run` closes it.
+        agent: Who acts.
+        episode: Collects what happens.
+        view: Shows it.
+        signals: The first signal ends the episode, the second the destroying.
+        steps: At most so many.
+        seed: Of the environment and the agent.
+        keep: Whether the environment leaves its stack up.
+    """
+
+    env: InfraEnv
+    agent: Agent
+    episode: Episode
+    view: View
+    signals: Signals
+    steps: int
+    seed: int
+    keep: bool
+
+    def run(self) -> None:
+        """Play, and close the environment whatever happened.
+
+        Raises:
+            InfraGymError: The environment, the agent or the closing failed.
+        """
+        try:
+            with contextlib.suppress(KeyboardInterrupt):
+                self._play()
+        finally:
+            if self.signals.first is not None:
+                self.episode.ended = f"stopped by {signal.Signals(self.signals.first).name}"
+            self._close()
+
+    def left(self) -> str | None:
+        """What is still there after the second signal, or ``None`` when all is gone."""
+        if self._stack is None:
+            return None
+        try:
+            found = self._stack.status()
+        except InfraGymError as error:
+            return f"unknown, for the ledger cannot be read: {error.message}"
+        layers = [f"{one.layer} ({one.status})" for one in found.layers if one.status != "absent"]
+        if not layers and not found.processes:
+            return None
+        return f"{', '.join(layers) or 'no layer'}; {found.processes} processes."
+
+    @property
+    def destroy_command(self) -> str:
+        """What to type to destroy what is left."""
+        place = self.env.place
+        return (
+            f"infra-gym layers destroy {self.env.definition.id} --target {place.target}"
+            f" -p {place.project} -e {place.environment}"
+        )
+
+    @property
+    def _stack(self) -> Stack | None:
+        return getattr(self.env.world, "stack", None)
+
+    def _play(self) -> None:
+        self.view.phase("starting the stack")
+        observation, info = self.env.reset(seed=self.seed)
+        self.agent.reset(self.seed, self.env)
+        self.view.phase("running")
+        self.episode.begin(info)
+        ended = f"after {self.steps} steps"
+        # A signal's exception is lost where Python ignores exceptions, as in a finaliser.
+        while self.episode.steps < self.steps and not self.signals.times:
+            action = self.agent.act(observation, info)
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            self.episode.add(float(reward), info)
+            self.view.stepped(float(reward))
+            if terminated or truncated:
+                ended = info.get("truncated_because", "terminated" if terminated else "truncated")
+                break
+        self.episode.ended = ended
+
+    def _close(self) -> None:
+        """Destroy; one signal does not stop that, the second does."""
+        doing = "leaving the stack up" if self.keep else "destroying"
+        if self._stack is not None:
+            self.signals.on_again = self._stack.interrupt
+        with (
+            contextlib.suppress(KeyboardInterrupt),
+            self.signals.patience(lambda: self.view.phase(f"{doing}; once more stops at once")),
+        ):
+            self.view.phase(doing)
+            if self.signals.times < 2:
+                self.env.close()
+                self.view.phase("done")
