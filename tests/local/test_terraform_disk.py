@@ -48,10 +48,11 @@ def test_the_events_file_cannot_be_made(terraform: Terraform, module) -> None:
     assert "INFRA_GYM_DATA_FOLDER" in str(caught.value)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder(terraform: Terraform, module) -> None:
     folder = module(LAYER)
     folder.chmod(0o500)
+    if os.access(folder, os.W_OK):
+        pytest.skip("this user may write anywhere")
     with pytest.raises(TerraformError, match=r"cannot be written: Permission denied"):
         terraform.init(folder)
 
