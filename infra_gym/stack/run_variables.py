@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import infra_gym
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import MissingProgramError
 from infra_gym.settings import Settings, Target
 from infra_gym.stack.ports import PortBlocks, candidates
 from infra_gym.workloads import arrival_schedule
+
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 class RunVariables:
@@ -52,7 +53,7 @@ class RunVariables:
             "project": project,
             "environment": environment,
             "run_folder": str(root / "processes"),
-            "apps_folder": str(Path(infra_gym.__file__).parent / "apps"),
+            "apps_folder": str(_PACKAGE / "apps"),
             "python": sys.executable,
             **extra,
         }

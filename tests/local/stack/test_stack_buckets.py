@@ -108,3 +108,22 @@ def test_a_step_costs_little_beside_terraform(open_in_bucket):
         assert statistics.median(beside) < 0.5
         print(f"beside terraform: {[round(1000 * seconds) for seconds in beside]} ms")
         stack.destroy()
+
+
+def test_a_store_that_goes_away_is_told_before_anything_is_done(
+    open_layers, bucket_state, terraform_for, tmp_path
+):
+    with ObjectStore() as store:
+        state = bucket_state.model_copy(update={"endpoint": store.url})
+        create_bucket(state)
+        stack = open_layers("alpha", state=state, terraform=terraform_for(state))
+        stack.acquire()
+        stack.apply()
+    events = tmp_path / "data/runs/p/e/local/alpha/events.jsonl"
+    before = events.stat().st_mtime_ns
+    with pytest.raises(StateBackendError) as told:
+        stack.apply_layer("alpha", {"size": 2}, refresh=False)
+    assert "INFRA_GYM_STATE__ENDPOINT" in told.value.next_command
+    assert events.stat().st_mtime_ns == before
+    with pytest.raises(StateBackendError):
+        stack.release()

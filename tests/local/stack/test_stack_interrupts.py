@@ -80,6 +80,7 @@ def test_twice_is_at_once(start_slow, stubborn, open_layers, leftovers, tmp_path
     assert leftovers() == []
 
 
+@pytest.mark.slow
 def test_an_owner_put_to_sleep_wakes_and_stops(start_slow, open_layers, leftovers):
     program = start_slow(seconds=2)
     program.send_signal(signal.SIGSTOP)

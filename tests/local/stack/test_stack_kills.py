@@ -55,7 +55,7 @@ def kill_and_clean_up(lives, stack, data_folder, leftovers, point: int) -> None:
 
 def test_a_sample_of_the_kill_points(lives, points, open_layers, leftovers, tmp_path):
     assert points > 60
-    for point in sorted(random.Random(20).sample(range(1, points + 1), 6)):
+    for point in sorted(random.Random(20).sample(range(1, points + 1), 4)):
         kill_and_clean_up(lives, open_layers("alpha", "beta"), tmp_path / "data", leftovers, point)
 
 
@@ -76,20 +76,21 @@ def test_the_terraform_of_a_dead_run_is_ended(lives, open_layers, leftovers, tmp
         if _wait_for(began.exists, 3):
             break
     assert began.exists()
-    (running,) = terraforms_in(data_folder)
+    assert len(terraforms_in(data_folder)) == 1
 
     stack = open_layers("slow")
     status = stack.status()
     assert (status.layers[0].status, status.layers[0].terraform_running) == ("applying", True)
     assert not status.owner_alive
     stack.acquire()
-    assert not running.is_running()
+    assert terraforms_in(data_folder) == []
     assert stack.status().layers[0].status == "interrupted"
     stack.destroy()
     stack.release()
     assert leftovers() == []
 
 
+@pytest.mark.slow
 def test_resume_after_a_kill(lives, points, open_layers, leftovers, tmp_path):
     lives.run(tmp_path / "data", LAYERS, LIFE[:1], die_at=points // 4)
     stack = open_layers("alpha", "beta")

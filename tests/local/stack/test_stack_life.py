@@ -53,6 +53,7 @@ def test_plan_touches_nothing_and_sees_through_layers(open_layers, leftovers):
     assert alone["local/last"].adds == 1
 
 
+@pytest.mark.slow
 def test_plan_of_what_is_up_needs_no_lock(open_layers):
     owner = open_layers("alpha", "beta")
     with owner:
@@ -143,6 +144,7 @@ def test_destroy_of_one_layer_whose_neighbours_are_gone(open_layers, leftovers):
     assert leftovers() == []
 
 
+@pytest.mark.slow
 def test_destroy_without_the_run_directory(open_layers, leftovers, tmp_path):
     stack = open_layers("alpha", "beta")
     stack.apply()
@@ -263,6 +265,7 @@ def test_secrets_touch_no_file_but_the_state(open_layers, leftovers, tmp_path, m
     assert leftovers() == []
 
 
+@pytest.mark.slow
 def test_secrets_that_were_given_are_remembered_by_the_run(open_layers, leftovers):
     with open_layers("alpha", "secretive") as stack:
         stack.apply(inputs={"secretive": {"password": "open sesame"}})

@@ -135,7 +135,7 @@ def life(lives, terraform, layer_folder, left_behind):
 
 
 def test_a_short_life(life):
-    run(life, examples=3, steps=6, derandomize=True)
+    run(life, examples=3, steps=5, derandomize=True)
 
 
 @pytest.mark.slow
