@@ -53,13 +53,27 @@ def processes_in(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def start_reader(binary: str, folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", READER, binary, str(folder)],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.fixture
+def start_reader():
+    """A function that applies in a process of its own; nothing of it outlives the test."""
+    readers: list[tuple[subprocess.Popen[str], Path]] = []
+
+    def start(binary: str, folder: Path) -> subprocess.Popen[str]:
+        reader = subprocess.Popen(
+            [sys.executable, "-c", READER, binary, str(folder)],
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        readers.append((reader, folder))
+        return reader
+
+    yield start
+    for reader, folder in readers:
+        for process in processes_in(folder):
+            process.kill()
+        with reader:
+            reader.kill()
 
 
 def assert_lock_is_free(terraform: Terraform, folder: Path) -> None:
@@ -111,7 +125,9 @@ def test_interrupted_twice_it_is_killed_at_once(terraform: Terraform, slow_layer
     await_true("its processes' end", lambda: not processes_in(slow_layer))
 
 
-def test_ctrl_c_is_gentle_and_goes_on(binary: str, terraform: Terraform, slow_layer: Path) -> None:
+def test_ctrl_c_is_gentle_and_goes_on(
+    binary: str, terraform: Terraform, slow_layer: Path, start_reader
+) -> None:
     terraform.init(slow_layer)
     reader = start_reader(binary, slow_layer)
     await_middle(slow_layer)
@@ -122,7 +138,7 @@ def test_ctrl_c_is_gentle_and_goes_on(binary: str, terraform: Terraform, slow_la
     assert_lock_is_free(terraform, slow_layer)
 
 
-def test_ctrl_c_twice_kills(binary: str, tmp_path: Path) -> None:
+def test_ctrl_c_twice_kills(binary: str, tmp_path: Path, start_reader) -> None:
     deaf = tmp_path / "deaf"
     deaf.write_text(
         "#!/bin/sh\n"
@@ -166,7 +182,7 @@ def test_without_grace_a_deadline_kills(
 
 
 def test_terraform_outlives_a_killed_reader(
-    binary: str, terraform: Terraform, slow_layer: Path
+    binary: str, terraform: Terraform, slow_layer: Path, start_reader
 ) -> None:
     terraform.init(slow_layer)
     (slow_layer / "inputs.auto.tfvars.json").write_text('{"seconds": "1.5"}')
