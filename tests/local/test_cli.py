@@ -198,7 +198,9 @@ def test_the_layers_that_come_along_are_valid():
     assert answer.exit_code == 0, answer.output
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_apply_ends_gently_and_can_go_on(folder, number):
     command = ["layers", "apply", "tiny/one", "tiny/two", *NAMES]
     process = start(*command, "--var", "seconds=60")
@@ -249,6 +251,7 @@ def prometheus():
         pytest.skip("prometheus is not installed")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prometheus")
 def test_a_run_is_summed_up_and_leaves_nothing(folder):
     process = start("run", ID, "--agent", "fixed", "--steps", "2", "--interval", "2", "--json")

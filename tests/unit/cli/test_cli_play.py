@@ -1,5 +1,6 @@
 """A played episode is closed whatever happens."""
 
+import contextlib
 import os
 import signal
 from types import SimpleNamespace
@@ -86,10 +87,8 @@ def interrupt():
 
 def interrupt_unheard():
     """As in a finaliser, where Python ignores exceptions."""
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         interrupt()
-    except KeyboardInterrupt:
-        pass
 
 
 def run(env, **options):
@@ -176,4 +175,5 @@ def test_a_ledger_that_cannot_be_read_is_no_proof_that_all_is_gone():
 def test_a_world_without_a_stack_leaves_nothing():
     env = FakeEnv()
     env.world = SimpleNamespace()
-    assert run(env).left() is None
+    with Signals() as signals:
+        assert play(env, signals).left() is None
