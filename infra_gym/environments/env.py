@@ -17,9 +17,15 @@ from numpy.typing import NDArray
 from infra_gym.cost import Budget
 from infra_gym.definitions.models import Definition
 from infra_gym.environments.farewell import Farewell
-from infra_gym.environments.place import Place
+from infra_gym.environments.place import Place, without_programs
 from infra_gym.environments.rendering import Picture
-from infra_gym.errors import EpisodeOverError, InfraGymError, NotReadyError, SettingsError
+from infra_gym.errors import (
+    EpisodeOverError,
+    InfraGymError,
+    MissingProgramError,
+    NotReadyError,
+    SettingsError,
+)
 from infra_gym.recording import Header, RunLog
 from infra_gym.task.controls import Move
 from infra_gym.task.observations import Vector
@@ -120,7 +126,10 @@ class InfraEnv(gym.Env[Vector, Any]):
         self._over = "the reset before this step failed"
         if self._farewell is None and not self._keep:
             self._farewell = Farewell(self.definition.id, self.place, self.world)
-        reading = self.world.reset(schedule_seed, self.controls, mode)
+        try:
+            reading = self.world.reset(schedule_seed, self.controls, mode)
+        except MissingProgramError as error:
+            raise without_programs(error, self.definition) from error
         outcome = self._outcome(reading, Move(self.controls, 0.0), cost=False)
         self._over = None
         info = self._info(reading, outcome, Move(self.controls, 0.0))

@@ -1,7 +1,7 @@
 """What happens to a stack whose environment nobody closed before Python ended: it is destroyed.
 
-A training script that raises must not leave a cluster running. By the time exit handlers run, Python
-starts no more threads, which a destroy needs; so another process does it.
+A training script that raises must not leave a cluster running. By the time exit handlers run,
+Python starts no more threads, which a destroy needs; so another process does it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from infra_gym.cost import Budget
 from infra_gym.definitions.catalog import find_definition
 from infra_gym.definitions.models import Definition
 from infra_gym.environments.env import InfraEnv, OnFailure
-from infra_gym.environments.place import Place
+from infra_gym.environments.place import Place, without_programs
 from infra_gym.errors import MissingProgramError, SettingsError
 from infra_gym.settings import Settings, Target, load_settings
 from infra_gym.stack import Stack
@@ -86,7 +86,7 @@ def make(
         place,
         world,
         Task(found, action),
-        budget=Budget(usd=settings.budget_usd, seconds=settings.max_seconds),
+        budget=Budget(usd=settings.budget_usd, seconds=_seconds(settings)),
         on_failure=on_failure,
         keep=keep,
         log=None if log is None else Path(log),
@@ -97,6 +97,12 @@ def make(
 def unique_name(definition: Definition, target: Target) -> str:
     """``simplek8swebapp-v0-local-3fa9c1``: for an environment that nobody named."""
     return f"{definition.id.lower()[:26]}-{target}-{secrets.token_hex(3)}"
+
+
+def _seconds(settings: Settings) -> float:
+    """How long the environment may live: what was asked for, at most until its stack expires."""
+    expiry_s = settings.expiry_hours * 3600
+    return expiry_s if settings.max_seconds is None else min(settings.max_seconds, expiry_s)
 
 
 def _place(
@@ -154,7 +160,7 @@ def _world(
             on_event=on_event,
         )
     except MissingProgramError as error:
-        raise _with_way_out(error, definition) from error
+        raise without_programs(error, definition) from error
     if dry_run:
         return DryRun(stack, twin())
     return LiveWorld(
@@ -166,13 +172,4 @@ def _world(
         options=LiveOptions(
             interval_s=place.interval_s, time_scale=place.time_scale, overrun=overrun
         ),
-    )
-
-
-def _with_way_out(error: MissingProgramError, definition: Definition) -> MissingProgramError:
-    """The same error, and how to go on without the program."""
-    return MissingProgramError(
-        error.message,
-        next_command=f"{error.next_command or 'infra-gym doctor'}; without any program: "
-        f'gym.make("{definition.id}", target="sim")',
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from infra_gym.definitions.models import Definition
+from infra_gym.errors import MissingProgramError
 from infra_gym.settings import Target
 from infra_gym.workloads import Workload
 
@@ -27,3 +29,14 @@ class Place:
     interval_s: float
     time_scale: float
     workload: Workload
+
+
+def without_programs(error: MissingProgramError, definition: Definition) -> MissingProgramError:
+    """The same error, and how to go on without the program that is missing."""
+    if definition.simulator is None:
+        return error
+    return MissingProgramError(
+        error.message,
+        next_command=f"{error.next_command or 'infra-gym doctor'}\n"
+        f'Without any program: gym.make("{definition.id}", target="sim")',
+    )

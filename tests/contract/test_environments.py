@@ -9,7 +9,7 @@ from gymnasium.utils.env_checker import check_env
 
 import infra_gym
 from infra_gym.definitions.catalog import definition_ids, find_definition
-from infra_gym.errors import SettingsError, UnknownNameError
+from infra_gym.errors import MissingProgramError, SettingsError, UnknownNameError
 from infra_gym.testing import check_environment
 
 SIMULATED = [name for name in definition_ids() if find_definition(name).simulator is not None]
@@ -57,3 +57,19 @@ def test_an_unknown_target_or_setting_says_what_there_is():
         gym.make("SimpleK8sWebApp-v0", definition="SimpleK8sWebAp-v0", target="sim")
     with pytest.raises(gym.error.NameNotFound, match="SimpleK8sWebApp"):
         gym.make("SimpleK8sWebAp-v0")
+
+
+def reset_and_close(name: str) -> None:
+    with gym.make(name, target="local") as env:
+        env.reset()
+
+
+@pytest.mark.parametrize("missing", ["terraform", "prometheus"])
+def test_a_missing_program_says_what_to_install_and_how_to_go_on(missing, monkeypatch, tmp_path):
+    monkeypatch.setenv("INFRA_GYM_DATA_FOLDER", str(tmp_path))
+    setting = "INFRA_GYM_BINARY" if missing == "terraform" else "INFRA_GYM_PROMETHEUS"
+    monkeypatch.setenv(setting, "no-such-program")
+    with pytest.raises(MissingProgramError, match="no-such-program") as caught:
+        reset_and_close("SimpleK8sWebApp-v0")
+    assert 'gym.make("SimpleK8sWebApp-v0", target="sim")' in str(caught.value)
+    assert "install" in str(caught.value)
