@@ -5,13 +5,14 @@ runs can create a generation. A run that dies leaves its object; the next run se
 dead, creates the generation after it and removes the older. An owner who was only asleep finds, in
 the check before its next apply, that the highest generation is not its own, and stops.
 
-Whether an owner lives: on the same host, whether its process does (process id and start time). On
-another host, whether its heartbeat goes on; because the clocks of two machines may differ, a
+Whether an owner lives: on the same machine, whether its process does (process id and start time). On
+another, whether its heartbeat goes on; because the clocks of two machines may differ, a
 heartbeat that looks old is watched for one more beat before it counts as dead.
 """
 
 from __future__ import annotations
 
+import functools
 import getpass
 import os
 import secrets
@@ -19,7 +20,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -41,6 +44,8 @@ class Owner(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     host: str
+    machine: str
+    """Tells machines with the same host name apart: the boot, and the namespace of process ids."""
     user: str
     pid: int
     process_start: float
@@ -55,6 +60,7 @@ class Owner(BaseModel):
         """This process as the owner of a generation."""
         return cls(
             host=socket.gethostname(),
+            machine=_machine(),
             user=_user(),
             pid=os.getpid(),
             process_start=psutil.Process().create_time(),
@@ -72,6 +78,11 @@ class Owner(BaseModel):
     def is_here(self) -> bool:
         """Whether it is, or was, a run on this host."""
         return self.host == socket.gethostname()
+
+    @property
+    def is_visible(self) -> bool:
+        """Whether its process, if it lives, can be seen from here."""
+        return self.is_here and self.machine == _machine()
 
 
 class _Beat(BaseModel):
@@ -122,17 +133,14 @@ class StackLock:
                 raise self._locked(holder)
             if self._create_after(keys):
                 return
-        raise StackLockedError(
-            "The lock changes hands all the time; other runs want the same stack.",
-            environment="/".join(self._names),
-            next_command="try again, or choose another environment name with -e",
-        )
+        raise self._contended()
 
     def seize(self) -> None:
         """Take the lock whoever holds it: somebody has said that the holder is dead."""
         for _ in range(_ATTEMPTS):
             if self._create_after(self._keys()):
                 return
+        raise self._contended()
 
     def check(self) -> None:
         """Make sure that the lock is still this run's: one listing and one reading.
@@ -178,7 +186,7 @@ class StackLock:
             owner: Whose.
             watch: Doubt another host's clock, which takes longer than a beat.
         """
-        if owner.is_here:
+        if owner.is_visible:
             return _process_lives(owner.pid, owner.process_start)
         beat = self._read_beat()
         last = beat.at if beat and beat.token == owner.token else owner.since.timestamp()
@@ -195,13 +203,14 @@ class StackLock:
         key = self._key(owner.generation)
         if not self._storage.create(key, owner.model_dump_json().encode()):
             return False
+        self.owner = owner  # from here on, a release gives it back
         written = self._read(key)
         # A store that ignores conditions lets two create the same object: the last one has it.
         if self._keys()[-1:] != [key] or written is None or written.token != owner.token:
+            self.owner = None
             return False
         for older in keys:
             self._storage.delete(older)
-        self.owner = owner
         self._begin_to_beat(owner)
         return True
 
@@ -260,6 +269,13 @@ class StackLock:
             f"it is dead: {self._unlock_command()}",
         )
 
+    def _contended(self) -> StackLockedError:
+        return StackLockedError(
+            "The lock changes hands all the time; other runs want the same stack.",
+            environment="/".join(self._names),
+            next_command="try again, or choose another environment name with -e",
+        )
+
     def _lost(self, holder: Owner | None) -> OwnershipLostError:
         taken = f"by {holder}" if holder else "and given back since"
         return OwnershipLostError(
@@ -283,6 +299,16 @@ def _process_lives(pid: int, start: float) -> bool:
 
 def _generation(key: str) -> int:
     return int(key.rpartition("/")[2].removesuffix(".json"))
+
+
+@functools.cache
+def _machine() -> str:
+    """What differs between machines, boots and containers, where the system tells; else nothing."""
+    told = []
+    with suppress(OSError):
+        told.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip())
+        told.append(str(Path("/proc/self/ns/pid").readlink()))
+    return " ".join(told)
 
 
 def _user() -> str:

@@ -1,4 +1,4 @@
-"""The modules of a stack's layers, found and read once."""
+"""The modules of a stack's layers."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ class Modules:
         if layer not in self._modules:
             self._modules[layer] = read_module(self._source(layer))
         return self._modules[layer]
+
+    def forget(self) -> None:
+        """Read them again when they are next asked for: somebody may have changed them."""
+        self._modules.clear()
 
     def is_secret(self, layer: str, variable: str) -> bool:
         """Whether a variable's value must touch no file."""

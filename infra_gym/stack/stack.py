@@ -163,8 +163,8 @@ class Stack:
         if self.acquired:
             return
         refuse_parallel_use(self.settings, self._storage, self.project, self.environment)
-        self._lock.acquire()
         with self._released_on_error():
+            self._lock.acquire()
             self._end_dead_run()
             self._load()
             refuse_another(self._identity, self._record)
@@ -196,8 +196,8 @@ class Stack:
         removed. Should the run wake up, it stops before its next apply.
         """
         holder = self._lock.holder()
-        self._lock.seize()
         with self._released_on_error():
+            self._lock.seize()
             self._end_dead_run(any_host=True)
         self.release()
         return holder
@@ -400,6 +400,7 @@ class Stack:
         )
 
     def _load(self) -> None:
+        self._modules.forget()
         self._record = self._ledger.stack()
         self._runs.load()
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from infra_gym.errors import OwnershipLostError, StackError, StackLockedError
+from infra_gym.errors import OwnershipLostError, StackError, StackLockedError, StateBackendError
 from infra_gym.stack.lock import BEAT_S, DEAD_AFTER_S, Owner, StackLock
 from infra_gym.stack.storage import FolderStorage
 
@@ -111,6 +111,29 @@ def test_another_host_lives_as_long_as_its_heart_beats(make, storage):
     assert not lock.is_alive(other)
     lock.acquire()
     assert slept == [BEAT_S * 1.5]
+
+
+def test_another_machine_of_the_same_name_cannot_be_seen(make, storage):
+    pid, _ = dead_process()
+    other = put(storage, machine="another boot", pid=pid)
+    storage.write(BEAT, f'{{"token": "theirs", "at": {time.time()}}}'.encode())
+    assert other.is_here
+    assert not other.is_visible
+    with pytest.raises(StackLockedError):
+        make().acquire()
+
+
+def test_a_store_that_fails_in_the_middle_leaves_no_lock(storage):
+    class Failing(FolderStorage):
+        def write(self, key, data):
+            raise StateBackendError("gone")
+
+    failing = Failing(storage.path)
+    lock = StackLock(failing, "p", "e")
+    with pytest.raises(StateBackendError):
+        lock.acquire()
+    lock.release()
+    assert storage.keys("") == []
 
 
 def test_another_hosts_clock_may_be_wrong(make, storage):
