@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from infra_gym.settings import Settings
 
 _VERSION_DEADLINE_S = 15
+_SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/home/linuxbrew/.linuxbrew/bin"
 
 # What to type, by the first of these programs that is there; "" is for where none is.
 _INSTALL: dict[str, dict[str, str]] = {
@@ -243,7 +244,9 @@ def install(program: str) -> str:
     lines = _INSTALL[program]
     if sys.platform == "darwin":
         return lines["brew"]
-    return next((line for tool, line in lines.items() if tool and shutil.which(tool)), lines[""])
+    path = os.pathsep.join([os.environ.get("PATH", ""), _SYSTEM_PATH])
+    tools = (tool for tool in lines if tool and shutil.which(tool, path=path))
+    return lines[next(tools, "")]
 
 
 def _attempt(name: str, find: Callable[[], str], to_type: str) -> Check:

@@ -293,7 +293,8 @@ def status(
             "bold",
             selection.name,
             f"  {found.id or 'layers'} on {found.target}, "
-            f"made {_time(found.created)}, expires {_time(found.expires)}",
+            f"made {_time(found.created)}, "
+            f"{'expired' if found.expired else 'expires'} {_time(found.expires)}",
         ),
         _holder(found),
         table(
