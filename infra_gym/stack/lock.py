@@ -5,8 +5,8 @@ runs can create a generation. A run that dies leaves its object; the next run se
 dead, creates the generation after it and removes the older. An owner who was only asleep finds, in
 the check before its next apply, that the highest generation is not its own, and stops.
 
-Whether an owner lives: on the same machine, whether its process does (process id and start time). On
-another, whether its heartbeat goes on; because the clocks of two machines may differ, a
+Whether an owner lives: on the same machine, whether its process does (process id and start time).
+On another, whether its heartbeat goes on; because the clocks of two machines may differ, a
 heartbeat that looks old is watched for one more beat before it counts as dead.
 """
 
@@ -204,10 +204,11 @@ class StackLock:
         if not self._storage.create(key, owner.model_dump_json().encode()):
             return False
         self.owner = owner  # from here on, a release gives it back
-        written = self._read(key)
         # A store that ignores conditions lets two create the same object: the last one has it.
-        if self._keys()[-1:] != [key] or written is None or written.token != owner.token:
-            self.owner = None
+        try:
+            self.check()
+        except OwnershipLostError:
+            self.release()
             return False
         for older in keys:
             self._storage.delete(older)
@@ -229,9 +230,7 @@ class StackLock:
                 self._beat(owner)
             except OwnershipLostError:
                 return
-            except (
-                StackError
-            ):  # the store is away for the moment; the next apply says so, if it lasts
+            except StackError:  # the store is away; if that lasts, the next apply says so
                 continue
 
     def _beat(self, owner: Owner) -> None:

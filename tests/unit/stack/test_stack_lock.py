@@ -181,6 +181,19 @@ def test_a_store_that_ignores_conditions_gives_the_lock_to_the_last(storage):
         StackLock(Careless(storage.path), "p", "e").acquire()
 
 
+def test_who_is_overtaken_while_acquiring_leaves_nothing(storage):
+    class Overtaken(FolderStorage):
+        def create(self, key, data):
+            created = super().create(key, data)
+            put(self, generation=7)  # another run, a moment later
+            return created
+
+    lock = StackLock(Overtaken(storage.path), "p", "e")
+    with pytest.raises(StackLockedError):
+        lock.acquire()
+    assert storage.keys("") == [f"{PREFIX}00000007.json"]
+
+
 def test_a_lock_that_cannot_be_read(make, storage):
     storage.write(f"{PREFIX}00000001.json", b"{}")
     with pytest.raises(StackLockedError, match="cannot be understood") as told:
