@@ -85,7 +85,8 @@ def _tables(definition: Definition) -> list[Any]:
 
 
 def _action(action: Any) -> str:
-    return ", ".join(f"{step:+d}" for step in getattr(action, "delta", ())) or "absolute"
+    steps = (f"{step:+d}" if step else "0" for step in getattr(action, "delta", ()))
+    return ", ".join(steps) or "absolute"
 
 
 def _unit(definition: Definition, name: str) -> str:
