@@ -61,7 +61,7 @@ def refuse_another(identity: Identity, record: StackRecord | None) -> None:
 
     Raises:
         StackMismatchError: It is of another id, target or cluster, or a local one of another
-        machine.
+            machine.
     """
     if record is None:
         return

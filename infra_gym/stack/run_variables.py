@@ -75,7 +75,7 @@ class RunVariables:
 
     @property
     def _ports(self) -> PortBlocks:
-        return PortBlocks(self._settings.data_folder / "ports")
+        return PortBlocks(self._settings.data_folder.absolute() / "ports")
 
     def _port(self, layer: str, *, touch: bool) -> int:
         name = f"{self._name}/{layer}"

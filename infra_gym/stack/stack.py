@@ -21,6 +21,7 @@ from infra_gym.definitions.catalog import find_layer
 from infra_gym.definitions.models import Definition, short_name
 from infra_gym.errors import (
     StackError,
+    StackLockedError,
     StateBackendError,
     UnknownNameError,
 )
@@ -195,7 +196,9 @@ class Stack:
         That run's Terraform is ended first if it runs on this machine, and locks on the state are
         removed. Should the run wake up, it stops before its next apply.
         """
-        holder = self._lock.holder()
+        holder = None
+        with suppress(StackLockedError):  # it cannot be understood
+            holder = self._lock.holder()
         with self._released_on_error():
             self._lock.seize()
             self._end_dead_run(any_host=True)
@@ -228,9 +231,9 @@ class Stack:
 
         Raises:
             LayerFailedError: A layer failed; names it, those not run because of it, and what to
-            type.
+                type.
             InfraGymError: As :meth:`acquire`; or an input is wrong or missing, and nothing was
-            done.
+                done.
         """
         with self._held():
             self._runs.stopping.clear()
@@ -284,7 +287,7 @@ class Stack:
 
         Raises:
             LayerFailedError: A layer failed; names it, those not run because of it, and what to
-            type.
+                type.
             InfraGymError: As :meth:`acquire`.
         """
         with self._held():

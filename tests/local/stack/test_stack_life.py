@@ -165,6 +165,17 @@ def test_the_second_run_is_refused_and_told_who_holds_the_lock(open_layers):
         pass
 
 
+def test_a_lock_that_cannot_be_understood_is_unlocked(open_layers, leftovers, tmp_path):
+    lock = tmp_path / "data/state/infrastructure/p/e/lock/00000001.json"
+    lock.parent.mkdir(parents=True)
+    lock.write_text("garbage")
+    stack = open_layers("alpha")
+    with pytest.raises(StackLockedError, match="cannot be understood"):
+        stack.acquire()
+    assert stack.unlock() is None
+    assert leftovers() == []
+
+
 def test_an_owner_that_was_taken_over_stops_before_its_next_apply(open_layers, leftovers):
     sleeper = open_layers("alpha")
     sleeper.acquire()
