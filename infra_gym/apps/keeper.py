@@ -51,6 +51,9 @@ NOT_RUNNING = 70
 STILL_RUNNING = 91
 RUNNING_STATE = 1
 
+FAILURES = (OSError, http.client.HTTPException, xmlrpc.client.Error)
+"""A supervisor that does not answer, or not in its language."""
+
 SUPERVISOR_CONF = """\
 [unix_http_server]
 file = {socket}
@@ -168,7 +171,7 @@ class Supervisor:
         ).supervisor
         try:
             return int(self._rpc.getState()["statecode"])
-        except (OSError, http.client.HTTPException):
+        except FAILURES:
             return None
 
     def call(self, method: str, *arguments: object, accept: Collection[int] = ()) -> Any:
@@ -280,17 +283,19 @@ def start(supervisor: Supervisor, programs: Sequence[Program], surplus: Sequence
 def start_one(supervisor: Supervisor, program: Program) -> None:
     """Start one program."""
     name = program["name"]
-    folder = supervisor.program_folder(name)
-    ini = folder / "program.ini"
     settings = PROGRAM_INI.format(name=name, command=quote(program["command"]))
+    files = {
+        supervisor.program_folder(name) / file: text
+        for file, text in {**program.get("files", {}), "program.ini": settings}.items()
+    }
     state = supervisor.state(name)
-    known = ini.exists() and ini.read_text() == settings
-    if not (known and state in ("RUNNING", "STARTING", "BACKOFF")):
+    unchanged = all(path.exists() and path.read_text() == text for path, text in files.items())
+    if not (unchanged and state in ("RUNNING", "STARTING", "BACKOFF")):
         if state is not None:
             supervisor.forget(name)
         require_free(name, program["port"])
-        for file, text in {**program.get("files", {}), "program.ini": settings}.items():
-            write(folder / file, text)
+        for path, text in files.items():
+            write(path, text)
         supervisor.add(name)
     if program.get("wait"):
         await_port(supervisor, program)
@@ -303,7 +308,7 @@ def quote(command: Sequence[str]) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file in one go: supervisor may read the folder at any time."""
+    """Write a file in one go: nobody finds half of it, even after a kill."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = path.with_suffix(".new")
     beside.write_text(text)
@@ -440,7 +445,7 @@ def main(arguments: Sequence[str]) -> int:
     supervisor = Supervisor(request.pop("conf"))
     try:
         COMMANDS[arguments[0]](supervisor, **request)
-    except (KeeperError, OSError, subprocess.TimeoutExpired) as error:
+    except (KeeperError, *FAILURES, subprocess.TimeoutExpired) as error:
         print(f"{arguments[0]}: {error}", file=sys.stderr)
         return 1
     return 0
