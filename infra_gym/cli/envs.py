@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra_gym.cli.output import Output, command, mark, plain, styled, table
+from infra_gym.cli.own import own_folder, reminder
 
 if TYPE_CHECKING:
     from infra_gym.definitions.models import Definition
@@ -19,7 +20,11 @@ _Id = Annotated[
 ]
 _Folder = Annotated[
     Path | None,
-    typer.Option("--folder", help="Where to write it; default: ./envs.", show_default=False),
+    typer.Option(
+        "--folder",
+        help="Where to write it; default: envs beside infra-gym.toml.",
+        show_default=False,
+    ),
 ]
 
 
@@ -124,10 +129,12 @@ def new(
     """Write a commented definition to start from."""
     from infra_gym.definitions.scaffold import new_definition
 
-    path = new_definition(identifier, folder or Path("envs"))
+    place = folder or own_folder("envs")
+    path = new_definition(identifier, place)
     output.result(
         {"id": identifier, "path": path},
         f"Wrote {path}. Next: edit it, then infra-gym envs validate {path}",
+        *reminder(place),
     )
 
 

@@ -11,6 +11,7 @@ import typer
 
 from infra_gym.cli.options import Environment, Project, Target
 from infra_gym.cli.output import Output, command, mark, shown, styled, table
+from infra_gym.cli.own import own_folder, reminder
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -418,16 +419,22 @@ def new(
     layer: _Layer,
     folder: Annotated[
         Path | None,
-        typer.Option("--folder", help="Where to write it; default: ./layers.", show_default=False),
+        typer.Option(
+            "--folder",
+            help="Where to write it; default: layers beside infra-gym.toml.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Write a commented layer to start from."""
     from infra_gym.definitions.scaffold import new_layer
 
-    path = new_layer(layer, folder or Path("layers"))
+    place = folder or own_folder("layers")
+    path = new_layer(layer, place)
     output.result(
         {"layer": layer, "path": path},
         f"Wrote {path}. Next: edit it, then infra-gym layers validate {layer}",
+        *reminder(place),
     )
 
 

@@ -208,5 +208,5 @@ def _number(number: Any, unit: str) -> str:
     if isinstance(number, Mapping):
         return ", ".join(f"{name} {count}" for name, count in number.items())
     if isinstance(number, float) and not (unit == "" and number.is_integer()):
-        return f"{number * 100:.2f}" if unit == "%" else f"{number:.4f}"
+        return f"{number * 100:.2f}" if unit == "%" else f"{number:.{6 if unit == '$' else 4}f}"
     return f"{number:.0f}" if isinstance(number, float) else str(number)

@@ -114,6 +114,18 @@ def test_a_new_environment_is_valid(tmp_path):
     assert run("envs", "new", "Mine-v0").exit_code == 2  # nothing is overwritten
 
 
+def test_new_things_lie_beside_the_settings_or_tell_what_is_missing(tmp_path, monkeypatch):
+    told = run("envs", "new", "Mine-v0").stdout
+    assert "touch infra-gym.toml" in told
+    assert (tmp_path / "envs/Mine-v0.yaml").is_file()
+    (tmp_path / "infra-gym.toml").touch()
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    told = run("layers", "new", "mine/thing").stdout
+    assert "touch" not in told
+    assert (tmp_path / "layers/mine/thing/main.tf").is_file()
+
+
 def test_a_broken_environment_says_where(tmp_path):
     (tmp_path / "broken.yaml").write_text("id: Broken-v0\nsumary: x\n")
     answer = run("envs", "validate", "broken.yaml")
