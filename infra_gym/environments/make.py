@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from infra_gym.cost import Budget
 from infra_gym.definitions.catalog import find_definition
 from infra_gym.definitions.models import Definition
 from infra_gym.environments.env import InfraEnv, OnFailure
 from infra_gym.environments.place import Place, without_programs
-from infra_gym.errors import MissingProgramError, SettingsError
+from infra_gym.errors import MissingProgramError, SettingsError, did_you_mean
 from infra_gym.settings import Settings, Target, load_settings
-from infra_gym.stack import Stack
+from infra_gym.stack import Stack, unique_name
 from infra_gym.task.controls import ActionMode
 from infra_gym.task.task import Task
 from infra_gym.terraform.documents import Event
@@ -70,6 +69,9 @@ def make(
         UnknownNameError: No such environment.
         SettingsError: An argument or setting that cannot be.
     """
+    _one_of("action", action, (None, *get_args(ActionMode)))
+    _one_of("overrun", overrun, get_args(Overrun))
+    _one_of("on_failure", on_failure, get_args(OnFailure))
     found = find_definition(definition)
     settings = load_settings(
         target=target,
@@ -94,9 +96,10 @@ def make(
     )
 
 
-def unique_name(definition: Definition, target: Target) -> str:
-    """``simplek8swebapp-v0-local-3fa9c1``: for an environment that nobody named."""
-    return f"{definition.id.lower()[:26]}-{target}-{secrets.token_hex(3)}"
+def _one_of(name: str, value: object, allowed: Sequence[str | None]) -> None:
+    if value not in allowed:
+        words = [word for word in allowed if word is not None]
+        raise SettingsError(f"{name} cannot be {value!r}.{did_you_mean(str(value), words)}")
 
 
 def _seconds(settings: Settings) -> float:
@@ -123,7 +126,7 @@ def _place(
     return Place(
         target=target,
         project=settings.project,
-        environment=settings.environment or unique_name(definition, target),
+        environment=settings.environment or unique_name(definition.id, target),
         interval_s=float(interval),
         time_scale=definition.scale(target),
         workload=workload,

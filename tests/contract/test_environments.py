@@ -53,6 +53,8 @@ def test_an_unknown_target_or_setting_says_what_there_is():
         gym.make("SimpleK8sWebApp-v0", target="replay")
     with pytest.raises(SettingsError, match="interval_s must be at least"):
         gym.make("SimpleK8sWebApp-v0", target="sim", interval_s=0)
+    with pytest.raises(SettingsError, match="action cannot be"):
+        gym.make("SimpleK8sWebApp-v0", target="sim", action="absolut")
     with pytest.raises(UnknownNameError, match="Did you mean"):
         gym.make("SimpleK8sWebApp-v0", definition="SimpleK8sWebAp-v0", target="sim")
     with pytest.raises(gym.error.NameNotFound, match="SimpleK8sWebApp"):
