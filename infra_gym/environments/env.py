@@ -24,6 +24,7 @@ from infra_gym.errors import (
     InfraGymError,
     MissingProgramError,
     NotReadyError,
+    OwnershipLostError,
     SettingsError,
 )
 from infra_gym.recording import Header, RunLog
@@ -31,6 +32,7 @@ from infra_gym.task.controls import Move
 from infra_gym.task.observations import Vector
 from infra_gym.task.task import Outcome, Task
 from infra_gym.worlds.base import Reading, ResetMode, World
+from infra_gym.worlds.live import LiveWorld
 
 OnFailure = Literal["raise", "truncate"]
 
@@ -124,7 +126,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         self.controls = self.task.controls.initial
         self.task.begin()
         self._over = "the reset before this step failed"
-        if self._farewell is None and not self._keep:
+        if self._farewell is None and not self._keep and isinstance(self.world, LiveWorld):
             self._farewell = Farewell(self.definition.id, self.place, self.world)
         try:
             reading = self.world.reset(schedule_seed, self.controls, mode)
@@ -219,7 +221,14 @@ class InfraEnv(gym.Env[Vector, Any]):
         return True
 
     def _close_world(self) -> None:
-        self.world.close(keep=self._keep)
+        try:
+            self.world.close(keep=self._keep)
+        except OwnershipLostError:
+            self._cancel_farewell()  # whoever took over decides what becomes of the stack
+            raise
+        self._cancel_farewell()
+
+    def _cancel_farewell(self) -> None:
         if self._farewell is not None:
             self._farewell.cancel()
             self._farewell = None

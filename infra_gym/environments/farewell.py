@@ -12,7 +12,6 @@ import subprocess
 import sys
 
 from infra_gym.environments.place import Place
-from infra_gym.worlds.base import World
 from infra_gym.worlds.live import LiveWorld
 
 # Terraform has deadlines of its own, which pass before this one.
@@ -25,24 +24,24 @@ class Farewell:
     Args:
         definition: The environment's id or file.
         place: Its names and target.
-        world: What is given up; one that is not live has nothing to destroy.
+        world: What is given up.
     """
 
-    def __init__(self, definition: str, place: Place, world: World) -> None:
+    def __init__(self, definition: str, place: Place, world: LiveWorld) -> None:
         self._definition = definition
         self._place = place
         self._world = world
         self._process = os.getpid()
-        if isinstance(world, LiveWorld):
-            atexit.register(self._destroy)
+        atexit.register(self._destroy)
 
     def cancel(self) -> None:
         """The world was closed."""
         atexit.unregister(self._destroy)
 
     def _destroy(self) -> None:
-        if os.getpid() != self._process:
-            return  # a fork of the owner: the stack is not its to destroy
+        # A fork of the owner, or a run that was refused: the stack is not its to destroy.
+        if os.getpid() != self._process or not self._world.stack.acquired:
+            return
         name = f"{self._place.project}/{self._place.environment}"
         print(f"{name} was not closed: destroying it.", file=sys.stderr, flush=True)  # noqa: T201
         self._world.close(keep=True)  # gives up the lock, which the other process needs

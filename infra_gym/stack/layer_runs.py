@@ -161,13 +161,19 @@ class LayerRuns:
         del self.records[layer]
 
     def output(self, wired: Wire) -> Any:
-        """An output of a layer that is up.
+        """An output of a layer that is up; of one that this run is changing, as it was before.
 
         Raises:
             StackError: The layer is not up, or has no such output.
         """
         record = self.records.get(wired.layer)
-        if record is None or record.status != "applied":
+        changing = (
+            record is not None
+            and record.status == "applying"
+            and record.owner == self._lock.owner
+            and wired.output in record.outputs
+        )
+        if record is None or not (record.status == "applied" or changing):
             raise StackError(
                 f"output {wired.output} is needed of layer {wired.layer}, which is not up.",
                 layer=wired.layer,

@@ -17,7 +17,7 @@ import pytest
 
 from infra_gym.environments.env import InfraEnv
 from infra_gym.environments.make import make
-from infra_gym.errors import LayerFailedError, MetricsError
+from infra_gym.errors import LayerFailedError, MetricsError, StackLockedError
 from infra_gym.stack.leftovers import processes_in
 from infra_gym.testing import check_environment
 from infra_gym.workloads import arrival_schedule
@@ -250,3 +250,13 @@ def test_an_environment_that_nobody_closed_is_destroyed_at_exit(data_folder):
     root = data_folder / "runs" / "tests" / "forgotten"
     assert processes_in(root) == []
     assert not root.exists()
+
+
+def test_a_second_run_of_the_same_name_is_refused_and_destroys_nothing(env, data_folder):
+    second = make(ID, target="local", project="tests", environment="live")
+    with pytest.raises(StackLockedError, match=str(os.getpid())):
+        second.reset(seed=1)
+    second.close()
+    assert len(remaining(env, data_folder, 2)) == 2
+    *_, info = env.step(1)
+    assert info["metrics"]["ready"] == 2
