@@ -9,6 +9,7 @@ import typer
 
 from infra_gym.cli.output import Output, command, mark, plain, styled, table
 from infra_gym.cli.own import own_folder, reminder
+from infra_gym.errors import DefinitionError
 
 if TYPE_CHECKING:
     from infra_gym.definitions.models import Definition
@@ -31,21 +32,41 @@ _Folder = Annotated[
 @command(app, "list")
 def list_(output: Output) -> None:
     """List the environments: the package's own, and those of ./envs beside infra-gym.toml."""
-    from infra_gym.definitions.catalog import definition_ids, find_definition
+    from infra_gym.definitions.catalog import definition_ids
 
-    definitions = [find_definition(identifier) for identifier in definition_ids()]
+    listed = [_listed(identifier) for identifier in definition_ids()]
     output.result(
-        [
-            {"id": one.id, "summary": one.summary, "targets": sorted(one.interval_s)}
-            for one in definitions
-        ],
+        listed,
         table(
             "ID",
             "TARGETS",
             "SUMMARY",
-            rows=[(one.id, ", ".join(one.interval_s), one.summary) for one in definitions],
+            rows=[
+                (
+                    one["id"],
+                    ", ".join(one["targets"]),
+                    one["summary"] or f"Broken. Next: infra-gym envs validate {one['id']}",
+                )
+                for one in listed
+            ],
         ),
     )
+
+
+def _listed(identifier: str) -> dict[str, Any]:
+    """A line of the list; a broken file must not hide the others."""
+    from infra_gym.definitions.catalog import find_definition
+
+    try:
+        one = find_definition(identifier)
+    except DefinitionError as error:
+        return {"id": identifier, "summary": None, "targets": [], "problem": error.message}
+    return {
+        "id": one.id,
+        "summary": one.summary,
+        "targets": sorted(one.interval_s),
+        "problem": None,
+    }
 
 
 @command(app, "show")
@@ -107,16 +128,18 @@ def validate(
         typer.Argument(metavar="[ID]...", help="Ids or YAML files; default: all."),
     ] = None,
 ) -> None:
-    """Check definitions: form, names, wiring, expressions, and that their layers exist."""
-    from infra_gym.definitions.catalog import definition_ids, find_definition, find_layer
+    """Check definitions: form, names, expressions, and that layers and simulator fit them."""
+    from infra_gym.cli.wiring import check_wiring
+    from infra_gym.definitions.catalog import definition_ids
 
-    checked = []
+    checked, problems = [], []
     for identifier in identifiers or definition_ids():
-        definition = find_definition(identifier)
-        for layers in definition.layers.values():
-            for layer in layers:
-                find_layer(layer)
-        checked.append(definition.id)
+        try:
+            checked.append(check_wiring(identifier).id)
+        except DefinitionError as error:
+            problems.append(error.message)
+    if problems:
+        raise DefinitionError("\n".join(problems))
     output.result({"valid": checked}, *(mark(True).append(f" {one}", "default") for one in checked))
 
 

@@ -9,7 +9,8 @@ from gymnasium.utils.env_checker import check_env
 
 import infra_gym
 from infra_gym.definitions.catalog import definition_ids, find_definition
-from infra_gym.errors import MissingProgramError, SettingsError, UnknownNameError
+from infra_gym.environments.registration import register_all
+from infra_gym.errors import DefinitionError, MissingProgramError, SettingsError, UnknownNameError
 from infra_gym.testing import check_environment
 
 SIMULATED = [name for name in definition_ids() if find_definition(name).simulator is not None]
@@ -18,6 +19,19 @@ SIMULATED = [name for name in definition_ids() if find_definition(name).simulato
 def test_importing_registers_every_definition():
     assert infra_gym.__version__
     assert set(definition_ids()) <= set(gym.registry)
+
+
+def test_a_broken_definition_speaks_when_it_is_made(tmp_path, monkeypatch):
+    (tmp_path / "infra-gym.toml").touch()
+    (tmp_path / "envs").mkdir()
+    (tmp_path / "envs/Broken-v0.yaml").write_text("id: Broken-v0\nsumary: x\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gymnasium.envs.registration.registry", {})
+    monkeypatch.setattr("gymnasium.registry", gym.envs.registration.registry)
+    register_all()
+    with pytest.raises(DefinitionError, match=r"Broken-v0\.yaml:2: sumary"):
+        gym.make("Broken-v0")
+    gym.make("SimpleK8sWebApp-v0", target="sim").close()
 
 
 @pytest.mark.parametrize("name", SIMULATED)

@@ -134,12 +134,41 @@ def test_a_broken_environment_says_where(tmp_path):
     assert "'summary'" in answer.stderr
 
 
-def test_a_layer_that_does_not_exist_is_no_valid_environment(tmp_path):
-    text = (run("envs", "new", "Mine-v0"), (tmp_path / "envs/Mine-v0.yaml").read_text())[1]
-    (tmp_path / "envs/Mine-v0.yaml").write_text(text.replace("local/core", "local/coor"))
+@pytest.mark.parametrize(
+    ("written", "slip", "told"),
+    [
+        ("local/core", "local/coor", "layers.local.0: There is no layer 'local/coor'"),
+        ("slots: 4", "slotz: 4", "inputs.heater.slotz: layer local/heater has no variable"),
+        ("heater.url", "heater.ulr", "siege-engine.target: layer local/heater has no output"),
+        ("heater.targets", "heater.tagets", "inputs.local/prometheus.targets: layer local/heater"),
+        ("input: replicas", "input: replica", "controls.replicas.input: layer local/heater has no"),
+        ("simulator: webapp", "simulator: webap", "no simulator 'webap'"),
+    ],
+)
+def test_what_the_layers_or_the_simulator_lack_is_told(tmp_path, written, slip, told):
+    run("envs", "new", "Mine-v0")
+    file = tmp_path / "envs/Mine-v0.yaml"
+    file.write_text(file.read_text().replace(written, slip))
     answer = run("envs", "validate", "envs/Mine-v0.yaml")
     assert answer.exit_code == 2
-    assert "local/core" in answer.stderr
+    assert told in answer.stderr
+    line = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if slip in text)
+    assert "simulator" in slip or f"envs/Mine-v0.yaml:{line}: " in answer.stderr
+
+
+def test_a_broken_environment_hides_no_other(tmp_path):
+    (tmp_path / "infra-gym.toml").touch()
+    run("envs", "new", "Mine-v0")
+    for name in ("Broken-v0", "Cracked-v0"):
+        (tmp_path / f"envs/{name}.yaml").write_text(f"id: {name}\nsumary: x\n")
+    listed = run("envs", "list")
+    assert listed.exit_code == 0
+    assert "Mine-v0" in listed.stdout
+    assert "infra-gym envs validate Broken-v0" in listed.stdout
+    answer = run("envs", "validate")
+    assert answer.exit_code == 2
+    for name in ("Broken-v0", "Cracked-v0"):
+        assert f"{name}.yaml:2: sumary" in answer.stderr
 
 
 def test_the_schema_is_one_document():
