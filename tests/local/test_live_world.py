@@ -15,9 +15,11 @@ import numpy as np
 import psutil
 import pytest
 
+from infra_gym.clouds.buckets import BucketStorage, check_bucket, create_bucket
 from infra_gym.environments.env import InfraEnv
 from infra_gym.environments.make import make
 from infra_gym.errors import LayerFailedError, MetricsError, StackLockedError
+from infra_gym.settings import load_settings
 from infra_gym.stack.leftovers import processes_in
 from infra_gym.testing import check_environment
 from infra_gym.workloads import arrival_schedule
@@ -225,6 +227,29 @@ def test_a_dry_run_shows_the_plan_and_touches_nothing(data_folder, capsys):
     assert stepped["metrics"]["requests"] > 0
     assert sorted(data_folder.rglob("*")) == before
     assert os.environ["INFRA_GYM_DATA_FOLDER"] == str(data_folder)
+
+
+@pytest.mark.slow
+def test_its_state_may_lie_in_a_bucket(bucket_state, monkeypatch):
+    for name in ("backend", "bucket", "region", "endpoint"):
+        monkeypatch.setenv(f"INFRA_GYM_STATE__{name.upper()}", getattr(bucket_state, name))
+    create_bucket(bucket_state)
+    assert check_bucket(load_settings()).locks_hold
+    store = BucketStorage(bucket_state)
+    env = make(ID, target="local", project="tests", environment="bucket", interval_s=INTERVAL_S)
+    try:
+        env.reset(seed=1)
+        *_, info = env.step(2)
+        prefix = "infrastructure/tests/bucket/"
+        kept = {key.removeprefix(prefix) for key in store.keys(prefix)}
+        layers = ("local/core", "local/heater", "local/siege-engine", "local/prometheus")
+        assert {f"state/{layer}.tfstate" for layer in layers} <= kept
+        assert {f"ledger/{layer}.json" for layer in layers} <= kept
+        assert any(key.startswith("lock/") for key in kept)
+        assert info["controls"] == {"replicas": 3}
+    finally:
+        env.close()
+    assert store.keys(prefix) == []
 
 
 @pytest.mark.slow
