@@ -115,10 +115,11 @@ def _place(
     declared = definition.interval_s.get(target)
     has_target = target in definition.layers or (target == "sim" and definition.simulator)
     if declared is None or not has_target:
+        targets = sorted(definition.interval_s)
         raise SettingsError(
-            f"{definition.id} has no target {target!r}. "
-            f"Its targets: {', '.join(sorted(definition.interval_s))}.",
-            next_command=f'gym.make("{definition.id}", target="sim")',
+            f"{definition.id} has no target {target!r}. Its targets: {', '.join(targets)}.",
+            next_command=f'gym.make("{definition.id}", target="{targets[0]}"), '
+            f"or --target {targets[0]}",
         )
     interval = declared if interval_s is None else interval_s
     if not 0.5 <= interval < float("inf"):

@@ -30,6 +30,7 @@ def somewhere_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("INFRA_GYM_DATA_FOLDER", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "160")
+    (tmp_path / "file").touch()
     return tmp_path
 
 
@@ -81,6 +82,9 @@ def test_there_are_the_commands_that_were_promised():
         (["run", ID, "--parameter", "targt=0.5"], "'target'"),
         (["run", ID, "--target", "sim", "--workload", "dayly"], "daily"),
         (["run", ID, "--target", "sim", "--workload", "mean_rp=3"], "mean_rps"),
+        (["run", ID, "--target", "sim", "--workload", "mean_rps=3,sine"], "sine,mean_rps=80"),
+        (["run", ID, "--target", "sim", "--log", "file/run.jsonl"], "--log PATH"),
+        (["run", ID, "--target", "k8s"], "--target local"),
         (["run", ID, "--action", "absolut"], "absolute"),
         (["run", ID, "--steps", "0"], "--steps"),
     ],
@@ -227,7 +231,7 @@ def test_a_simulated_episode_as_text(tmp_path):
     log = tmp_path / "deep" / "run.jsonl"
     answer = run(
         "run", ID, "--target", "sim", "--steps", 2, "--log", log,
-        "--workload", "constant", "--agent", "hpa", "--parameter", "target=0.5",
+        "--workload", "constant,mean_rps=30", "--agent", "hpa", "--parameter", "target=0.5",
     )  # fmt: skip
     assert answer.exit_code == 0, answer.output
     assert "step   2/2" in answer.stdout
@@ -276,7 +280,6 @@ def test_the_doctor_without_programs_says_what_to_type(tmp_path, monkeypatch):
 
 
 def test_the_doctor_notices_a_data_folder_that_cannot_be_written(tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
     monkeypatch.setenv("INFRA_GYM_DATA_FOLDER", str(tmp_path / "file" / "data"))
     checks = {one["name"]: one for one in json.loads(run("doctor", "--json").stdout)["checks"]}
     assert not checks["data folder"]["ok"]
