@@ -293,9 +293,7 @@ def status(
         styled(
             "bold",
             selection.name,
-            f"  {found.id or 'layers'} on {found.target}, "
-            f"made {_time(found.created)}, "
-            f"{'expired' if found.expired else 'expires'} {_time(found.expires)}",
+            _story(found),
         ),
         _holder(found),
         table(
@@ -331,6 +329,16 @@ def _all_stacks(output: Output, settings: Settings) -> None:
         table("ENVIRONMENT", "ID", "TARGET", "MADE", "BY", rows=rows)
         if rows
         else f"No stack in project {settings.project}.",
+    )
+
+
+def _story(found: StackStatus) -> str:
+    """What it is, and since and until when."""
+    if found.created is None:
+        return "  nothing is recorded of it"
+    return (
+        f"  {found.id or 'layers'} on {found.target}, made {_time(found.created)}, "
+        f"{'expired' if found.expired else 'expires'} {_time(found.expires)}"
     )
 
 

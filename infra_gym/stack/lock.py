@@ -7,7 +7,7 @@ the check before its next apply, that the highest generation is not its own, and
 
 Whether an owner lives: on the same machine, whether its process does (process id and start time).
 On another, whether its heartbeat goes on; because the clocks of two machines may differ, a
-heartbeat that looks old is watched for one more beat before it counts as dead.
+heartbeat that looks old, or is not yet due, is watched for one more beat before it counts as dead.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import getpass
 import os
+import re
 import secrets
 import socket
 import threading
@@ -36,6 +37,7 @@ DEAD_AFTER_S = 120.0
 """Age of a heartbeat that looks dead."""
 
 _ATTEMPTS = 10
+_GENERATION = re.compile(r"/(\d{8,})\.json$")
 
 
 class Owner(BaseModel):
@@ -190,7 +192,7 @@ class StackLock:
             return _process_lives(owner.pid, owner.process_start)
         beat = self._read_beat()
         last = beat.at if beat and beat.token == owner.token else owner.since.timestamp()
-        if time.time() - last < DEAD_AFTER_S:
+        if abs(time.time() - last) < DEAD_AFTER_S:
             return True
         if not watch:
             return False
@@ -239,10 +241,13 @@ class StackLock:
 
     def _read_beat(self) -> _Beat | None:
         data = self._storage.read(self._beat_key)
-        return _Beat.model_validate_json(data) if data else None
+        with suppress(ValidationError):  # what cannot be understood is no beat
+            return _Beat.model_validate_json(data) if data else None
+        return None
 
     def _keys(self) -> list[str]:
-        return self._storage.keys(self._prefix)
+        # Whatever else lies there, such as a file manager's, is no lock.
+        return [key for key in self._storage.keys(self._prefix) if _GENERATION.search(key)]
 
     def _key(self, generation: int) -> str:
         return f"{self._prefix}{generation:08d}.json"

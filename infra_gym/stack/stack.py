@@ -163,9 +163,10 @@ class Stack:
         """
         if self.acquired:
             return
-        refuse_parallel_use(self.settings, self._storage, self.project, self.environment)
         with self._released_on_error():
             self._lock.acquire()
+            # Not before: of two that begin at once, each must see the other's lock.
+            refuse_parallel_use(self.settings, self._storage, self.project, self.environment)
             self._end_dead_run()
             self._load()
             refuse_another(self._identity, self._record)
@@ -334,7 +335,14 @@ class Stack:
 
     def status(self) -> StackStatus:
         """What is up and who works on it; takes no lock and touches nothing."""
-        return read_status(self._storage, self.project, self.environment, self._folder, self.layers)
+        return read_status(
+            self._storage,
+            self.project,
+            self.environment,
+            self._folder,
+            self.layers,
+            program=self._terraform.path.name,
+        )
 
     def outputs(self, layer: str) -> dict[str, Any]:
         """The outputs of a layer that is up, without the sensitive ones.
@@ -399,6 +407,7 @@ class Stack:
             self._folder,
             environment_prefix(self.project, self.environment),
             grace_s=self._terraform.deadlines.grace_s,
+            program=self._terraform.path.name,
             any_host=any_host,
         )
 

@@ -63,7 +63,13 @@ class StackStatus(BaseModel):
 
 
 def read_status(
-    storage: Storage, project: str, environment: str, folder: RunFolder, layers: tuple[str, ...]
+    storage: Storage,
+    project: str,
+    environment: str,
+    folder: RunFolder,
+    layers: tuple[str, ...],
+    *,
+    program: str = "terraform",
 ) -> StackStatus:
     """The status of a stack; takes no lock and touches nothing.
 
@@ -73,6 +79,7 @@ def read_status(
         environment: The environment's name.
         folder: The run's folder on this machine.
         layers: Layers to tell of, beside those in the ledger.
+        program: The name of Terraform's file.
     """
     ledger, lock = Ledger(storage, project, environment), StackLock(storage, project, environment)
     stack, records, holder = ledger.stack(), ledger.layers(), lock.holder()
@@ -84,7 +91,7 @@ def read_status(
         resources = _resources(storage.read(state_key(project, environment, layer)))
         if record is None:
             return LayerStatus(layer=layer, status="absent", resources=resources)
-        at_work = bool(terraforms_in(folder.layer(layer)))
+        at_work = bool(terraforms_in(folder.layer(layer), program))
         owned = alive and holder is not None and record.owner.token == holder.token
         return LayerStatus(
             layer=layer,

@@ -95,6 +95,29 @@ def test_parallel_use_is_refused_where_locks_do_not_hold(
             pass
 
 
+def test_of_two_that_begin_at_once_where_locks_do_not_hold_one_is_refused(
+    open_layers, bucket_state, terraform_for, tmp_path
+):
+    with ObjectStore(keeps_conditions=False) as store:
+        state = bucket_state.model_copy(update={"endpoint": store.url})
+        create_bucket(state)
+        options = {"state": state, "terraform": terraform_for(state)}
+        check_bucket(Settings(data_folder=tmp_path / "data", state=state))
+        first = open_layers("alpha", **options)
+
+        class Overtaken(BucketStorage):
+            def create(self, key: str, data: bytes) -> bool:
+                first.acquire()
+                return super().create(key, data)
+
+        second = open_layers("alpha", environment="other", storage=Overtaken(state), **options)
+        with pytest.raises(StackLockedError, match="p/e is used by"):
+            second.acquire()
+        assert not second.acquired
+        first.release()
+        assert BucketStorage(state).keys("infrastructure/p/") == []
+
+
 @pytest.mark.slow
 def test_a_step_costs_little_beside_terraform(open_in_bucket):
     with open_in_bucket("alpha") as stack:

@@ -148,6 +148,32 @@ def test_another_hosts_clock_may_be_wrong(make, storage):
         make(sleep=beat_meanwhile).acquire()
 
 
+def test_a_clock_that_is_ahead_keeps_nobody_alive(make, storage):
+    put(storage, host="elsewhere")
+    ahead = time.time() + 10 * DEAD_AFTER_S
+    storage.write(BEAT, f'{{"token": "theirs", "at": {ahead}}}'.encode())
+    slept = []
+    make(sleep=slept.append).acquire()
+    assert slept == [BEAT_S * 1.5]
+
+
+def test_a_heartbeat_that_cannot_be_understood_is_none(make, storage):
+    put(storage, host="elsewhere")
+    storage.write(BEAT, b"{")
+    with pytest.raises(StackLockedError, match="@elsewhere"):
+        make().acquire()
+
+
+def test_what_else_lies_beside_the_lock_is_none(make, storage):
+    for name in (".DS_Store", "notes.json", "00000001.json~"):
+        storage.write(PREFIX + name, b"?")
+    lock = make()
+    lock.acquire()
+    lock.check()
+    lock.release()
+    assert f"{PREFIX}00000001.json" not in storage.keys(PREFIX)
+
+
 def test_an_owner_that_was_taken_over(make, storage):
     sleeper, heir = make(), make()
     sleeper.acquire()
