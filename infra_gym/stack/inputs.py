@@ -65,9 +65,9 @@ class LayerInputs:
         )
         return wire(layer, self._modules[layer].variables, sources)
 
-    def secrets_from_shell(self, layer: str) -> frozenset[str]:
-        """Secret variables of the layer that Terraform reads from the user's shell."""
-        return frozenset(name for name in from_shell() if self._modules.is_secret(layer, name))
+    def secrets_from_shell(self, layer: str) -> dict[str, str]:
+        """Secret variables of the layer that the user's shell sets."""
+        return {n: text for n, text in from_shell().items() if self._modules.is_secret(layer, n)}
 
     def secret_names(self, layer: str, values: Mapping[str, Any]) -> frozenset[str]:
         """Which of the values are secret: by the variable, or by the output that they take."""

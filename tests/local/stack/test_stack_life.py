@@ -276,6 +276,44 @@ def test_secrets_touch_no_file_but_the_state(open_layers, leftovers, tmp_path, m
     assert leftovers() == []
 
 
+def test_a_destroy_finds_secrets_in_a_layer_that_failed(open_layers, leftovers, monkeypatch):
+    with open_layers("alpha", "secretive") as stack:
+        stack.apply(inputs={"secretive": {"password": "open sesame"}})
+        with pytest.raises(LayerFailedError):
+            stack.apply(["alpha"], inputs={"alpha": {"size": "many"}})
+        stack.destroy(["secretive"])
+        stack.apply(inputs={"alpha": {"size": 1}, "secretive": {"password": "open sesame"}})
+        stack.destroy(["alpha"])
+        with pytest.raises(StackError, match="secret variable key") as told:
+            stack.destroy()
+        assert "export TF_VAR_key" in told.value.next_command
+        monkeypatch.setenv("TF_VAR_key", "hush-1")
+        stack.destroy()
+    assert leftovers() == []
+
+
+def test_a_secret_of_the_shell_is_masked_whatever_its_name(open_layers, tmp_path, monkeypatch):
+    layers = tmp_path / "layers"
+    (layers / "local/talkative").mkdir(parents=True)
+    (layers / "local/talkative/main.tf").write_text(
+        'variable "pin" {\n  type      = string\n  sensitive = true\n}\n\n'
+        'resource "terraform_data" "x" {\n  provisioner "local-exec" {\n'
+        '    command = "echo it is $TF_VAR_pin"\n  }\n}\n'
+    )
+    monkeypatch.setenv("TF_VAR_pin", "314159265")
+    heard = []
+    stack = open_layers(
+        "talkative",
+        layer_folder=lambda name: layers / name,
+        on_event=lambda layer, event: heard.append(event.message),
+    )
+    stack.apply()
+    assert any("it is (secret)" in message for message in heard)
+    written = (tmp_path / "data/runs/p/e/local/talkative/events.jsonl").read_text()
+    assert "314159265" not in written + "".join(heard)
+    stack.destroy()
+
+
 @pytest.mark.slow
 def test_secrets_that_were_given_are_remembered_by_the_run(open_layers, leftovers):
     with open_layers("alpha", "secretive") as stack:
