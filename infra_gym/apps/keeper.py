@@ -37,7 +37,7 @@ import xmlrpc.client
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import IO, Any, NotRequired, TypedDict
 
 DEADLINE_S = 30.0
 GRACE_S = 5.0
@@ -195,7 +195,7 @@ class Supervisor:
         # Not by an [include]: supervisor would take a folder's name for a pattern. Terraform starts
         # several programs at once, hence the lock.
         with (self.folder / "programs" / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            wait_until(lambda: locked(lock), f"{lock.name} is held by another keeper all the time")
             head, _, _ = self.conf.read_text().partition("[program:")
             parts = [head]
             for path in sorted((self.folder / "programs").glob("*/program.ini")):
@@ -219,6 +219,15 @@ class Supervisor:
             f"{name} did not stop in {DEADLINE_S + GRACE_S:.0f} s",
         )
         self.call("removeProcessGroup", name, accept=(BAD_NAME,))
+
+
+def locked(file: IO[str]) -> bool:
+    """Whether a file's lock could be taken."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
