@@ -9,6 +9,7 @@ from gymnasium.utils.env_checker import check_env
 
 import infra_gym
 from infra_gym.definitions.catalog import definition_ids, find_definition
+from infra_gym.definitions.scaffold import new_definition
 from infra_gym.environments.registration import register_all
 from infra_gym.errors import DefinitionError, MissingProgramError, SettingsError, UnknownNameError
 from infra_gym.testing import check_environment
@@ -38,6 +39,11 @@ def test_a_broken_definition_speaks_when_it_is_made(tmp_path, monkeypatch):
 @pytest.mark.parametrize("action", ["delta", "absolute"])
 def test_it_conforms(name, action):
     check_environment(name, target="sim", action=action).raise_for_failures()
+
+
+def test_a_new_environment_conforms_as_it_is_written(tmp_path):
+    file = new_definition("Mine-v0", tmp_path)
+    check_environment(str(file), target="sim").raise_for_failures()
 
 
 @pytest.mark.parametrize("name", SIMULATED)
