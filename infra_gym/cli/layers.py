@@ -12,6 +12,8 @@ import typer
 from infra_gym.cli.options import Environment, Project, Target
 from infra_gym.cli.output import Output, command, mark, shown, styled, table
 from infra_gym.cli.own import own_folder, reminder
+from infra_gym.definitions.parts import short_name
+from infra_gym.errors import LayerFailedError, TerraformError, TerraformInterruptedError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -172,13 +174,25 @@ def apply(
     inputs = selection.inputs(var or ())
     output.note(f"Stack {selection.name} on target {selection.target}")
     with _working(output, selection, selection.command_layers) as stack:
-        applied = stack.apply(selection.chosen, inputs=inputs)
+        try:
+            applied = stack.apply(selection.chosen, inputs=inputs)
+        except LayerFailedError as error:
+            _ask_again(error, inputs)
+            raise
     output.result(
         _document(selection, layers={layer: _done(one) for layer, one in applied.items()}),
         *_applied(applied),
         f"To see it:     infra-gym layers status {selection.options}",
         f"To destroy it: infra-gym layers destroy {selection.options}",
     )
+
+
+def _ask_again(error: LayerFailedError, inputs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Adds ``--var`` to what to type: the ledger keeps a value that was given, be it wrong."""
+    layer = error.layer or ""
+    given = "".join(f" --var {short_name(layer)}.{name}=..." for name in inputs.get(layer, ()))
+    if given and error.next_command:
+        error.next_command += given
 
 
 @command(app, "destroy")
@@ -396,7 +410,7 @@ def validate(
 
 def _verdict(layer: str, problems: Sequence[str]) -> list[str | Text]:
     head = mark(not problems).append(f" {layer}", "default")
-    return [head, *(f"  {one}" for one in problems)]
+    return [head, *(f"  {line}" for one in problems for line in one.splitlines())]
 
 
 def _problems(layer: str) -> list[str]:
@@ -413,11 +427,17 @@ def _problems(layer: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / source.name
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"))
-        unformatted = terraform.format_check(copy)
-        terraform.init(copy)
+        try:
+            unformatted = terraform.format_check(copy)
+            terraform.init(copy)
+            found = terraform.validate(copy)
+        except TerraformInterruptedError:
+            raise
+        except TerraformError as error:
+            return [error.message.replace(str(copy), str(source))]
         return [
             *(f"{name}: not formatted; next: terraform fmt {source}" for name in unformatted),
-            *(one.text() for one in terraform.validate(copy)),
+            *(one.text() for one in found),
         ]
 
 
