@@ -1,15 +1,22 @@
 """What happens to a stack whose environment nobody closed before Python ended: it is destroyed.
 
 A training script that raises must not leave a cluster running. By the time exit handlers run,
-Python starts no more threads, which a destroy needs; so another process does it.
+Python starts no more threads, which a destroy needs; so another process does it. The workers of a
+vector environment are no different: they end by ``multiprocessing``'s own handlers, and by a
+SIGTERM when the script that made them ends first.
 """
 
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import threading
+from multiprocessing.util import Finalize
+from types import FrameType
 
 from infra_gym.environments.place import Place
 from infra_gym.worlds.live import LiveWorld
@@ -32,11 +39,18 @@ class Farewell:
         self._place = place
         self._world = world
         self._process = os.getpid()
-        atexit.register(self._destroy)
+        self._in_worker: Finalize | None = None
+        if multiprocessing.parent_process() is None:
+            atexit.register(self._destroy)
+        else:
+            self._in_worker = Finalize(None, self._destroy, exitpriority=0)
+            _exit_when_terminated()
 
     def cancel(self) -> None:
         """The world was closed."""
         atexit.unregister(self._destroy)
+        if self._in_worker is not None:
+            self._in_worker.cancel()
 
     def _destroy(self) -> None:
         # A fork of the owner, or a run that was refused: the stack is not its to destroy.
@@ -56,3 +70,15 @@ class Farewell:
             check=False,
             timeout=_DEADLINE_S,
         )  # fmt: skip
+
+
+def _exit_when_terminated() -> None:
+    """Have a first SIGTERM end this process in order; a second one, at once."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        sys.exit(128 + number)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, leave)

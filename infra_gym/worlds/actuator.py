@@ -131,8 +131,11 @@ class Actuator:
         try:
             if self._up and not keep:
                 self._stack.destroy()
-        finally:
+        except Exception:
             self._stack.release()
+            raise
+        # After a Ctrl-C the lock stays ours: a second close goes on, or the farewell at exit.
+        self._stack.release()
         self._up = self._intact = False
 
     def interrupt(self) -> None:
