@@ -47,6 +47,7 @@ class Task:
 
     def __init__(self, definition: Definition, mode: ActionMode | None = None) -> None:
         self._meter = Meter(definition.prices)
+        self._replica_controls = definition.replica_controls
         self.controls = Controls(definition.controls, mode)
         self.observations = ObservationVector(definition.observations)
         self._formulas = Formulas(definition.metrics)
@@ -82,7 +83,7 @@ class Task:
         Raises:
             MetricsError: A number that is needed is missing.
         """
-        replicas = controls.get("replicas", 0)
+        replicas = sum(controls[name] for name in self._replica_controls)
         metrics = {
             **measured,
             **{name: float(value) for name, value in controls.items()},
@@ -109,7 +110,7 @@ class Task:
         value = self._terms[name].evaluate(metrics)
         if not math.isfinite(value):
             raise MetricsError(
-                f"reward term {name} has no value: {self._terms[name]}",
+                f"reward term {name} has no value: {self._terms[name].text}",
                 next_command="see the metrics that it names with `infra-gym envs show`",
             )
         return value

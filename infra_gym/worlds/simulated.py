@@ -61,7 +61,7 @@ class SimulatedWorld:
         time_scale: Modelled seconds in one second.
 
     Raises:
-        DefinitionError: Another simulator, or a metric that the twin does not have.
+        DefinitionError: Another simulator, or a control or metric that the twin does not have.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class SimulatedWorld:
         self._interval_s = interval_s
         self._time_scale = time_scale
         self._metrics = _known_metrics(definition)
+        self._replicas = _only_control(definition)
         self._bounds = {entry.metric: entry.high for entry in definition.observations}
         self._app: WebApp | None = None
         self._tick = 0
@@ -92,14 +93,14 @@ class SimulatedWorld:
         siege = self._definition.inputs_of("local/siege-engine")
         self._app = WebApp(
             schedule.times,
-            replicas=controls["replicas"],
+            replicas=controls[self._replicas],
             schedule_s=schedule.seconds,
             seed=seed,
             **{name: heater[name] for name in _HEATER_INPUTS if name in heater},
             **{name: siege[name] for name in _SIEGE_INPUTS if name in siege},
         )
         self._tick = 0
-        reading = self._reading(self._app.advance(0.0, controls["replicas"]))
+        reading = self._reading(self._app.advance(0.0, controls[self._replicas]))
         return replace(reading, notes={**reading.notes, "schedule_sha256": schedule.sha256})
 
     def step(self, controls: Mapping[str, int]) -> Reading:
@@ -112,7 +113,7 @@ class SimulatedWorld:
             raise NotReadyError("step before reset", next_command="call env.reset() first")
         self._tick += 1
         until_s = self._tick * self._interval_s
-        return self._reading(self._app.advance(until_s, controls["replicas"]))
+        return self._reading(self._app.advance(until_s, controls[self._replicas]))
 
     def close(self, *, keep: bool = False) -> None:  # noqa: ARG002
         """Nothing was made."""
@@ -166,8 +167,19 @@ class SimulatedWorld:
         return quantile(metric.quantile, cumulative)
 
 
+_TIMED = 'siege_request_duration_seconds{code=~"200|timeout"}'
 _HEATER_INPUTS = ("slots", "service_time_s", "queue_limit")
 _SIEGE_INPUTS = ("timeout_s", "max_in_flight")
+
+
+def _only_control(definition: Definition) -> str:
+    names = [name for name in definition.controls if name not in definition.replica_controls[:1]]
+    if names:
+        raise DefinitionError(
+            f"{definition.id}: the webapp simulator has one control, the input `replicas`, "
+            f"and cannot act on {', '.join(names)}"
+        )
+    return definition.replica_controls[0]
 
 
 def _known_metrics(definition: Definition) -> dict[str, Metric]:
@@ -182,6 +194,11 @@ def _known_metrics(definition: Definition) -> dict[str, Metric]:
             raise DefinitionError(
                 f"{definition.id}: the webapp simulator has no metric {name!r}."
                 f"{did_you_mean(name, sorted(known))}"
+            )
+        if isinstance(metric, HistogramMetric) and metric.histogram != _TIMED:
+            raise DefinitionError(
+                f"{definition.id}: the webapp simulator has one histogram, {_TIMED}, "
+                f"and {name} asks for {metric.histogram}"
             )
     return metrics
 

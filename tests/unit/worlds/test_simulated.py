@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from infra_gym.definitions.catalog import find_definition
-from infra_gym.definitions.models import CounterMetric
+from infra_gym.definitions.models import CounterMetric, HistogramMetric
 from infra_gym.errors import DefinitionError, NotReadyError
 from infra_gym.worlds.simulated import SimulatedWorld
 
@@ -41,6 +41,25 @@ def test_another_simulator_or_metric_is_refused():
         twin(DEFINITION.model_copy(update={"simulator": "nothing"}))
     metrics = {**DEFINITION.metrics, "requets": CounterMetric(counter="siege_requests_total")}
     with pytest.raises(DefinitionError, match="Did you mean 'requests'"):
+        twin(DEFINITION.model_copy(update={"metrics": metrics}))
+
+
+def test_a_control_may_have_any_name_but_the_twin_has_only_one():
+    replicas = DEFINITION.controls["replicas"]
+    renamed = DEFINITION.model_copy(update={"controls": {"servers": replicas}})
+    world = twin(renamed)
+    world.reset(1, {"servers": 3}, "soft")
+    assert world.step({"servers": 4}).values["existing"] == 4
+    slots = replicas.model_copy(update={"input": "slots"})
+    both = DEFINITION.model_copy(update={"controls": {"replicas": replicas, "slots": slots}})
+    with pytest.raises(DefinitionError, match="cannot act on slots"):
+        twin(both)
+
+
+def test_another_histogram_is_refused_and_not_taken_for_the_latency():
+    lateness = HistogramMetric(histogram="siege_lateness_seconds", quantile=0.99)
+    metrics = {**DEFINITION.metrics, "lateness": lateness}
+    with pytest.raises(DefinitionError, match="siege_lateness_seconds"):
         twin(DEFINITION.model_copy(update={"metrics": metrics}))
 
 
