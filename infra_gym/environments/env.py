@@ -123,6 +123,7 @@ class InfraEnv(gym.Env[Vector, Any]):
             )
         self._began = time.monotonic() if self._began is None else self._began
         schedule_seed = seed if seed is not None else int(self.np_random.integers(2**31))
+        self._open_log()
         self.controls = self.task.controls.initial
         self.task.begin()
         self._over = "the reset before this step failed"
@@ -242,13 +243,16 @@ class InfraEnv(gym.Env[Vector, Any]):
             raise error
         if self._failures >= _FAILURES_IN_A_ROW:
             raise error
-        return self._last.observation, 0.0, False, True, {"invalid": str(error)}
+        return self._last.observation.copy(), 0.0, False, True, {"invalid": str(error)}
+
+    def _open_log(self) -> None:
+        """Not when made, for construction touches nothing; nor after the stack was paid for."""
+        if self._log is None and self._log_path is not None:
+            self._log = RunLog(self._log_path, self._header())
 
     def _log_reset(self, seed: int, outcome: Outcome, info: Mapping[str, Any]) -> None:
-        if self._log_path is None:
+        if self._log is None:
             return
-        if self._log is None:  # not when made: construction touches nothing
-            self._log = RunLog(self._log_path, self._header())
         self._log.reset(
             seed=seed,
             schedule_sha256=info["schedule_sha256"],

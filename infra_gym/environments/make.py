@@ -88,7 +88,10 @@ def make(
         place,
         world,
         Task(found, action),
-        budget=Budget(usd=settings.budget_usd, seconds=_seconds(settings)),
+        budget=Budget(
+            usd=settings.budget_usd,
+            seconds=_seconds(settings, has_stack=isinstance(world, LiveWorld)),
+        ),
         on_failure=on_failure,
         keep=keep,
         log=None if log is None else Path(log),
@@ -102,8 +105,10 @@ def _one_of(name: str, value: object, allowed: Sequence[str | None]) -> None:
         raise SettingsError(f"{name} cannot be {value!r}.{did_you_mean(str(value), words)}")
 
 
-def _seconds(settings: Settings) -> float:
+def _seconds(settings: Settings, *, has_stack: bool) -> float | None:
     """How long the environment may live: what was asked for, at most until its stack expires."""
+    if not has_stack:
+        return settings.max_seconds
     expiry_s = settings.expiry_hours * 3600
     return expiry_s if settings.max_seconds is None else min(settings.max_seconds, expiry_s)
 
@@ -115,14 +120,14 @@ def _place(
     declared = definition.interval_s.get(target)
     has_target = target in definition.layers or (target == "sim" and definition.simulator)
     if declared is None or not has_target:
-        targets = sorted(definition.interval_s)
+        targets = sorted([*definition.layers, *(["sim"] if definition.simulator else [])])
         raise SettingsError(
             f"{definition.id} has no target {target!r}. Its targets: {', '.join(targets)}.",
             next_command=f'gym.make("{definition.id}", target="{targets[0]}"), '
             f"or --target {targets[0]}",
         )
     interval = declared if interval_s is None else interval_s
-    if not 0.5 <= interval < float("inf"):
+    if not isinstance(interval, int | float) or not 0.5 <= interval < float("inf"):
         raise SettingsError(f"interval_s must be at least 0.5 seconds, not {interval!r}")
     return Place(
         target=target,

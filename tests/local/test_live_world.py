@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import yaml
 
 from infra_gym.clouds.buckets import BucketStorage, check_bucket, create_bucket
+from infra_gym.definitions import definitions_folder
 from infra_gym.environments.env import InfraEnv
 from infra_gym.environments.make import make
-from infra_gym.errors import LayerFailedError, MetricsError, StackLockedError
+from infra_gym.errors import DefinitionError, LayerFailedError, MetricsError, StackLockedError
 from infra_gym.settings import load_settings
 from infra_gym.stack.leftovers import processes_in
 from infra_gym.testing import check_environment
@@ -173,6 +175,7 @@ def test_a_soft_reset_keeps_the_processes_and_a_layer_reset_does_not(env, data_f
     before = {process.pid for process in heaters(env, data_folder).values()}
     _, info = env.reset(seed=3)
     soft = remaining(env, data_folder, 2)
+    assert len(list((data_folder / "runs" / "tests" / "live").glob("schedule-*.igs"))) == 1
     assert soft < before
     assert info["metrics"]["requests"] == 0
     env.reset(seed=3, options={"mode": "layer"})
@@ -276,6 +279,52 @@ def test_an_environment_that_nobody_closed_is_destroyed_at_exit(data_folder):
     root = data_folder / "runs" / "tests" / "forgotten"
     assert processes_in(root) == []
     assert not root.exists()
+
+
+def test_a_vector_that_nobody_closed_is_destroyed_too(data_folder):
+    script = (
+        "import gymnasium as gym\n"
+        f"envs = gym.make_vec('infra_gym:{ID}', num_envs=1, vectorization_mode='async',\n"
+        "                    target='local', project='tests', environment='worker')\n"
+        "envs.reset(seed=1)\n"
+        "raise RuntimeError('the training script has a bug')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 1
+    root = data_folder / "runs" / "tests" / "worker"
+    assert processes_in(root) == []
+    assert not root.exists()
+
+
+def test_a_destroy_that_was_interrupted_is_done_again_at_exit(data_folder):
+    script = (
+        "import os, signal, threading\n"
+        "from infra_gym.environments.make import make\n"
+        f"env = make('{ID}', target='local', project='tests', environment='hasty')\n"
+        "env.reset(seed=1)\n"
+        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "env.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert "KeyboardInterrupt" in done.stderr
+    assert "tests/hasty was not closed: destroying it." in done.stderr
+    root = data_folder / "runs" / "tests" / "hasty"
+    assert processes_in(root) == []
+    assert not root.exists()
+
+
+def test_a_stack_without_prometheus_is_refused_before_anything_is_made(tmp_path, data_folder):
+    definition = yaml.safe_load((definitions_folder() / f"{ID}.yaml").read_text())
+    definition["layers"]["local"].remove("local/prometheus")
+    del definition["inputs"]["local/prometheus"]
+    path = tmp_path / f"{ID}.yaml"
+    path.write_text(yaml.safe_dump(definition))
+    with pytest.raises(DefinitionError, match="no layer 'prometheus'"):
+        make(str(path), target="local")
 
 
 def test_a_second_run_of_the_same_name_is_refused_and_destroys_nothing(env, data_folder):
