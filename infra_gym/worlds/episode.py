@@ -106,6 +106,8 @@ class Episode:
         if load is not None:
             load.pause()
             load.wait_idle(_IDLE_DEADLINE_S, self.clock.sleep)
+            # So that the baseline's samples, up to a scrape old, have seen the last request end.
+            self.clock.sleep(self.timing.scrape_interval_s)
         before = self.clock.time()
         self._await_fresh(before)
         self.scene.reader.baseline(before + self.scene.offset_s)
