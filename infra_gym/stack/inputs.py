@@ -101,13 +101,19 @@ def by_layer(
     Raises:
         UnknownNameError: A name that is no layer of the stack.
     """
-    found = {}
-    for name, values in (inputs or {}).items():
-        full = [layer for layer in layers if name in (layer, short_name(layer))]
-        if not full:
-            raise UnknownNameError("layer in the stack", name, layers)
-        found[full[0]] = values
-    return found
+    return {full_name(name, layers): values for name, values in (inputs or {}).items()}
+
+
+def full_name(name: str, layers: Sequence[str]) -> str:
+    """The layer that is meant by its full or short name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    for layer in layers:
+        if name in (layer, short_name(layer)):
+            return layer
+    raise UnknownNameError("layer in the stack", name, layers)
 
 
 def from_shell() -> dict[str, str]:

@@ -37,6 +37,8 @@ DEAD_AFTER_S = 120.0
 """Age of a heartbeat that looks dead."""
 
 _ATTEMPTS = 10
+_GIVEN_UP: set[str] = set()
+"""Tokens of owners in this process whose lock could not be removed when they gave it back."""
 _GENERATION = re.compile(r"/(\d{8,})\.json$")
 
 
@@ -160,7 +162,10 @@ class StackLock:
             raise self._lost(holder)
 
     def release(self) -> None:
-        """Give the lock back, if it is held and still this run's."""
+        """Give the lock back, if it is held and still this run's.
+
+        Where the store fails, its object stays; for this process its owner is dead then.
+        """
         owner = self.owner
         if owner is None:
             return
@@ -168,13 +173,11 @@ class StackLock:
         self._stop.set()
         if self._heart is not None:
             self._heart.join()
-        key = self._key(owner.generation)
-        holder = self._read(key)
-        if holder is not None and holder.token == owner.token:
-            beat = self._read_beat()
-            if beat is not None and beat.token == owner.token:
-                self._storage.delete(self._beat_key)
-            self._storage.delete(key)
+        try:
+            self._remove(owner)
+        except BaseException:
+            _GIVEN_UP.add(owner.token)
+            raise
 
     def holder(self) -> Owner | None:
         """Who holds it, dead or alive."""
@@ -188,6 +191,8 @@ class StackLock:
             owner: Whose.
             watch: Doubt another host's clock, which takes longer than a beat.
         """
+        if owner.token in _GIVEN_UP:
+            return False
         if owner.is_visible:
             return _process_lives(owner.pid, owner.process_start)
         beat = self._read_beat()
@@ -216,6 +221,15 @@ class StackLock:
             self._storage.delete(older)
         self._begin_to_beat(owner)
         return True
+
+    def _remove(self, owner: Owner) -> None:
+        key = self._key(owner.generation)
+        holder = self._read(key)
+        if holder is not None and holder.token == owner.token:
+            beat = self._read_beat()
+            if beat is not None and beat.token == owner.token:
+                self._storage.delete(self._beat_key)
+            self._storage.delete(key)
 
     def _begin_to_beat(self, owner: Owner) -> None:
         self._beat(owner)

@@ -18,16 +18,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from infra_gym.definitions.catalog import find_layer
-from infra_gym.definitions.models import Definition, short_name
-from infra_gym.errors import (
-    StackError,
-    StackLockedError,
-    StateBackendError,
-    UnknownNameError,
-)
+from infra_gym.definitions.models import Definition
+from infra_gym.errors import StackError, StackLockedError, StateBackendError
 from infra_gym.settings import Settings
+from infra_gym.stack.drawing import drawing
 from infra_gym.stack.execution import Outcome, run_layers
-from infra_gym.stack.inputs import LayerInputs, by_layer
+from infra_gym.stack.inputs import LayerInputs, by_layer, full_name
 from infra_gym.stack.layer_runs import LayerRuns
 from infra_gym.stack.ledger import Ledger, StackRecord, now
 from infra_gym.stack.leftovers import end_processes
@@ -35,7 +31,13 @@ from infra_gym.stack.lock import Owner, StackLock
 from infra_gym.stack.modules import Modules
 from infra_gym.stack.order import Order
 from infra_gym.stack.planning import Planner
-from infra_gym.stack.refusals import Identity, refuse_another, refuse_missing, results
+from infra_gym.stack.refusals import (
+    Identity,
+    refuse_another,
+    refuse_missing,
+    refuse_to_forget,
+    results,
+)
 from infra_gym.stack.run_directory import RunFolder
 from infra_gym.stack.run_variables import RunVariables
 from infra_gym.stack.status import StackStatus, read_status
@@ -367,13 +369,7 @@ class Stack:
         """Which layer waits for which, in the DOT language; the labels are the outputs wired."""
         self._records()
         wired = {layer: self._wired(layer, {}, touch=False) for layer in self.layers}
-        lines = [f'  "{layer}";' for layer in self.layers]
-        for layer, others in self._order(wired).only({*self.layers}).waits_for.items():
-            for other in sorted(others):
-                found = {one.output for one in wires_in(wired[layer]) if one.layer == other}
-                label = f'label="{", ".join(sorted(found))}"' if found else "style=dashed"
-                lines.append(f'  "{other}" -> "{layer}" [{label}];')
-        return "\n".join(["digraph stack {", "  rankdir=LR;", *lines, "}", ""])
+        return drawing(self._order(wired).only({*self.layers}), wired)
 
     # ---------------------------------------------------------------- inside
 
@@ -430,15 +426,7 @@ class Stack:
 
     def _choose(self, layers: Sequence[str] | None, known: Sequence[str]) -> list[str]:
         """Full names, from full or short ones."""
-        if layers is None:
-            return [*known]
-        chosen = []
-        for name in layers:
-            full = [layer for layer in known if name in (layer, short_name(layer))]
-            if not full:
-                raise UnknownNameError("layer in the stack", name, known)
-            chosen.append(full[0])
-        return chosen
+        return [*known] if layers is None else [full_name(name, known) for name in layers]
 
     def _wired(self, layer: str, given: Mapping[str, Any], *, touch: bool = True) -> dict[str, Any]:
         secrets = self._runs.secrets[layer]
@@ -496,6 +484,7 @@ class Stack:
 
     def _clean_up(self) -> tuple[str, ...]:
         """Remove what no layer needs any more; the lock goes with its release."""
+        refuse_to_forget(self._identity, self._storage)
         left = end_processes(self._folder.root)
         self._folder.remove_all()
         self._run_variables.release_ports()

@@ -88,7 +88,7 @@ def read_status(
 
     def tell(layer: str) -> LayerStatus:
         record = records.get(layer)
-        resources = _resources(storage.read(state_key(project, environment, layer)))
+        resources = resources_in(storage.read(state_key(project, environment, layer)))
         if record is None:
             return LayerStatus(layer=layer, status="absent", resources=resources)
         at_work = bool(terraforms_in(folder.layer(layer), program))
@@ -127,8 +127,8 @@ def _status(
     return record.status
 
 
-def _resources(state: bytes | None) -> int | None:
-    """How many managed resources a state holds."""
+def resources_in(state: bytes | None) -> int | None:
+    """How many managed resources a state holds; ``None`` where that cannot be seen."""
     if not state:
         return 0
     try:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from infra_gym.clouds.buckets import BucketStorage, check_bucket, create_bucket
-from infra_gym.errors import StackLockedError, StateBackendError
+from infra_gym.errors import LayerFailedError, StackLockedError, StateBackendError
 from infra_gym.settings import Settings
 from infra_gym.stack.leftovers import terraforms_in
 from infra_gym.testing.object_store import ObjectStore
@@ -150,3 +150,36 @@ def test_a_store_that_goes_away_is_told_before_anything_is_done(
     assert events.stat().st_mtime_ns == before
     with pytest.raises(StateBackendError):
         stack.release()
+
+
+@pytest.mark.slow
+def test_a_store_that_goes_away_in_the_middle_loses_nothing(
+    open_layers, bucket_state, terraform_for, leftovers, tmp_path
+):
+    began = tmp_path / "data/runs/p/e/local/slow/began"
+    with ObjectStore() as store:
+        state = bucket_state.model_copy(update={"endpoint": store.url})
+        create_bucket(state)
+        stack = open_layers("slow", state=state, terraform=terraform_for(state))
+
+        def vanish() -> None:
+            deadline = time.monotonic() + 60
+            while not began.exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            store.down = True
+
+        thread = threading.Thread(target=vanish)
+        thread.start()
+        with pytest.raises(LayerFailedError, match="save state") as told:
+            stack.apply(inputs={"slow": {"seconds": 1}})
+        thread.join()
+        assert "when the state's store answers again" in told.value.next_command
+        store.down = False
+
+        status = stack.status()
+        assert (status.owner_alive, status.layers[0].status) == (False, "interrupted")
+        applied = stack.apply()["local/slow"]
+        assert applied.changes == (), "what was made before is remembered, not made again"
+        stack.destroy()
+        assert BucketStorage(state).keys("infrastructure/p/") == []
+    assert leftovers() == []

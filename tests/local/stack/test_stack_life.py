@@ -145,6 +145,18 @@ def test_destroy_of_one_layer_whose_neighbours_are_gone(open_layers, leftovers):
 
 
 @pytest.mark.slow
+def test_what_a_lost_record_told_of_is_not_forgotten(open_layers, leftovers, tmp_path):
+    stack = open_layers("alpha")
+    stack.apply()
+    (tmp_path / "data/state/infrastructure/p/e/ledger/local/alpha.json").unlink()
+    with pytest.raises(StackError, match="no record of local/alpha, but the state holds") as told:
+        stack.destroy()
+    assert "infra-gym layers apply local/alpha --target local -p p -e e" in told.value.next_command
+    stack.apply()
+    stack.destroy()
+    assert leftovers() == []
+
+
 def test_destroy_without_the_run_directory(open_layers, leftovers, tmp_path):
     stack = open_layers("alpha", "beta")
     stack.apply()

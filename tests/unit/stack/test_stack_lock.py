@@ -136,6 +136,32 @@ def test_a_store_that_fails_in_the_middle_leaves_no_lock(storage):
     assert storage.keys("") == []
 
 
+def test_a_lock_that_could_not_be_given_back_keeps_no_later_run_of_the_process_out(storage, make):
+    class Failing(FolderStorage):
+        away = False
+
+        def delete(self, key):
+            if self.away:
+                raise StateBackendError("gone")
+            super().delete(key)
+
+    failing = Failing(storage.path)
+    lock = StackLock(failing, "p", "e")
+    lock.acquire()
+    failing.away = True
+    with pytest.raises(StateBackendError):
+        lock.release()
+    failing.away = False
+    holder = lock.holder()
+    assert holder is not None
+    assert not lock.is_alive(holder)
+    lock.acquire()
+    with pytest.raises(StackLockedError):
+        make().acquire()
+    lock.release()
+    assert storage.keys("") == []
+
+
 def test_another_hosts_clock_may_be_wrong(make, storage):
     long_ago = datetime.now(UTC) - timedelta(seconds=10 * DEAD_AFTER_S)
     put(storage, host="elsewhere", since=long_ago)
