@@ -279,6 +279,17 @@ def test_the_doctor_without_programs_says_what_to_type(tmp_path, monkeypatch):
     assert "--target sim" in text
 
 
+def test_the_doctor_tells_what_is_needed_from_what_is_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("INFRA_GYM_PROMETHEUS", "/bin/false")
+    monkeypatch.delenv("DIGITALOCEAN_TOKEN", raising=False)
+    answer = run("doctor").stdout
+    assert "/bin/false --version failed with exit code 1" in answer
+    needed, _, other = answer.partition("Only for what else you want:")
+    assert "  prometheus: " in needed
+    assert "  DigitalOcean: " in other
+
+
 def test_the_doctor_notices_a_data_folder_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setenv("INFRA_GYM_DATA_FOLDER", str(tmp_path / "file" / "data"))
     checks = {one["name"]: one for one in json.loads(run("doctor", "--json").stdout)["checks"]}
