@@ -65,11 +65,6 @@ def _controls(definition: Definition) -> _Problems:
             if metric is not None and metric not in definition.metrics:
                 hint = did_you_mean(metric, sorted(definition.metrics))
                 yield ("controls", name, role), f"there is no metric {metric!r}.{hint}"
-    if definition.prices.replica_usd_per_hour and not definition.replica_controls:
-        yield (
-            ("prices", "replica_usd_per_hour"),
-            "no control sets an input `replicas`, which it is the price of",
-        )
 
 
 def _names(definition: Definition) -> _Problems:

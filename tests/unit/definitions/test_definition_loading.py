@@ -229,14 +229,6 @@ def test_a_file_that_is_not_there_or_not_text(file: Path, tmp_path: Path) -> Non
         load_definition(file)
 
 
-def test_a_price_of_replicas_needs_a_control_that_sets_them(file: Path) -> None:
-    text = SMALL + "prices: {replica_usd_per_hour: 0.1}\n"
-    file.write_text(text)
-    assert load_definition(file).replica_controls == ("replicas",)
-    message = refusal(file, text.replace("    input: replicas", "    input: servers"))
-    assert "prices.replica_usd_per_hour: no control sets an input `replicas`" in message
-
-
 def test_a_recorded_load_lies_beside_its_definition(file: Path, tmp_path: Path) -> None:
     text = SMALL.replace("{profile: constant, mean_rps: 10}", "{profile: trace, path: load.csv}")
     assert "12: workload.path: The trace" in refusal(file, text)

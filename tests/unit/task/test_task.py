@@ -63,6 +63,9 @@ def test_a_price_goes_by_the_input_and_not_by_the_controls_name():
     )
     result = Task(changed).outcome(MEASURED, {"servers": 4}, seconds=5.0)
     assert result.cost_usd == pytest.approx(4 * 0.018 * 5 / 3600)
+    slots = {"slots": renamed["servers"].model_copy(update={"input": "slots"})}
+    with pytest.raises(DefinitionError, match="which no control sets"):
+        Task(definition.model_copy(update={"controls": slots}))
 
 
 def test_the_observation_is_in_the_definitions_order_and_clipped(task):
