@@ -96,8 +96,10 @@ class InfraEnv(gym.Env[Vector, Any]):
         self._began: float | None = None
         self._spent_usd = 0.0
         self._steps = 0
+        self._time_s = 0.0
         self._over: str | None = "reset was not called"
         self._spent: str | None = None
+        self._closed = False
         self._failures = 0
         self._last: Outcome | None = None
         self._farewell: Farewell | None = None
@@ -112,9 +114,13 @@ class InfraEnv(gym.Env[Vector, Any]):
             options: ``{"mode": "soft"}`` (default), ``"layer"`` or ``"full"``.
 
         Raises:
-            EpisodeOverError: The budget is spent.
+            EpisodeOverError: The budget is spent, or the environment closed.
             InfraGymError: The world did not get there.
         """
+        if self._closed:
+            raise EpisodeOverError(
+                "the environment is closed", next_command="make a new environment"
+            )
         super().reset(seed=seed)
         mode = self._reset_mode(options)
         if self._spent is not None:
@@ -158,7 +164,7 @@ class InfraEnv(gym.Env[Vector, Any]):
             reading = self.world.step(move.controls)
             outcome = self._outcome(reading, move, cost=True)
         except InfraGymError as error:
-            return self._failed(error)
+            return self._failed(error, action)
         self._failures = 0
         self.controls = dict(move.controls)
         info = self._info(reading, outcome, move)
@@ -180,9 +186,12 @@ class InfraEnv(gym.Env[Vector, Any]):
     def close(self) -> None:
         """Destroy what was made (or keep it, if told); harmless when done twice."""
         self._over = "the environment is closed"
-        self._close_world()
-        if self._log is not None:
-            self._log.close()
+        self._closed = True
+        try:
+            self._close_world()
+        finally:
+            if self._log is not None:
+                self._log.close()
 
     def _outcome(self, reading: Reading, move: Move, *, cost: bool) -> Outcome:
         outcome = self.task.outcome(
@@ -193,6 +202,7 @@ class InfraEnv(gym.Env[Vector, Any]):
             empty=reading.empty,
         )
         self._spent_usd += outcome.cost_usd
+        self._time_s = reading.time_s
         self._last = outcome
         return outcome
 
@@ -235,7 +245,7 @@ class InfraEnv(gym.Env[Vector, Any]):
             self._farewell = None
 
     def _failed(
-        self, error: InfraGymError
+        self, error: InfraGymError, action: Any
     ) -> tuple[Vector, SupportsFloat, bool, bool, dict[str, Any]]:
         self._over = f"the step before failed: {error.message}"
         self._failures += 1
@@ -243,7 +253,10 @@ class InfraEnv(gym.Env[Vector, Any]):
             raise error
         if self._failures >= _FAILURES_IN_A_ROW:
             raise error
-        return self._last.observation.copy(), 0.0, False, True, {"invalid": str(error)}
+        observation, info = self._last.observation.copy(), {"invalid": str(error)}
+        self._steps += 1
+        self._log_failed(action, observation, info)
+        return observation, 0.0, False, True, info
 
     def _open_log(self) -> None:
         """Not when made, for construction touches nothing; nor after the stack was paid for."""
@@ -276,6 +289,21 @@ class InfraEnv(gym.Env[Vector, Any]):
             metrics=outcome.metrics,
             truncated=truncated,
             info=_logged(info),
+        )
+
+    def _log_failed(self, action: Any, observation: Vector, info: Mapping[str, Any]) -> None:
+        if self._log is None:
+            return
+        self._log.step(
+            step=self._steps,
+            time_s=self._time_s,
+            action=action,
+            observation=observation,
+            reward=0.0,
+            terms={},
+            metrics={},
+            truncated=True,
+            info=info,
         )
 
     def _header(self) -> Header:

@@ -67,6 +67,10 @@ class SimulatedWorld:
     def __init__(
         self, definition: Definition, *, workload: Workload, interval_s: float, time_scale: float
     ) -> None:
+        if definition.simulator is None:
+            raise DefinitionError(
+                f"{definition.id} has no simulator, which the target sim and a dry run need"
+            )
         if definition.simulator != "webapp":
             raise DefinitionError(
                 f"{definition.id}: there is no simulator {definition.simulator!r}; known: webapp"

@@ -68,6 +68,8 @@ def test_step_comes_after_reset_and_before_close():
     env.close()
     with pytest.raises(NotReadyError, match="closed"):
         env.step(1)
+    with pytest.raises(EpisodeOverError, match="closed"):
+        env.reset()
 
 
 def test_the_seed_decides_the_load_and_is_told():
@@ -154,6 +156,18 @@ def test_the_log_has_every_step(tmp_path):
     (episode,) = run.episodes
     assert episode.reset.schedule_sha256 == info["schedule_sha256"]
     assert [step.reward for step in episode.steps] == [reward]
+
+
+def test_the_log_has_the_step_that_failed(tmp_path):
+    env = make_env(log=tmp_path / "run.jsonl", on_failure="truncate")
+    env.reset(seed=5)
+    env.world.failures = 1
+    env.step(2)
+    env.close()
+    (episode,) = read_run(tmp_path / "run.jsonl").episodes
+    (step,) = episode.steps
+    assert step.truncated
+    assert "Prometheus is gone" in step.info["invalid"]
 
 
 def test_a_log_that_cannot_be_is_told_before_anything_is_made(tmp_path):
