@@ -148,7 +148,9 @@ def _action(env: InfraEnv, change: int) -> Any:
             indices = [0] * len(env.task.controls.sizes)
             indices[list(env.definition.controls).index(name)] = index
             move = env.task.move(indices, env.controls)
-            off = abs(move.controls[name] - _clip(env.controls[name] + change, control))
+            off: float = abs(move.controls[name] - _clip(env.controls[name] + change, control))
+            if move.controls[name] == env.controls[name]:
+                off += 0.5  # where no change fits exactly, one that moves is meant
             if off < distance and name not in move.clipped:
                 best, distance = index, off
         parts.append(best)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
+import yaml
 from gymnasium.utils.env_checker import check_env
 
 import infra_gym
+from infra_gym.definitions import definitions_folder
 from infra_gym.definitions.catalog import definition_ids, find_definition
 from infra_gym.definitions.scaffold import new_definition
 from infra_gym.environments.registration import register_all
@@ -44,6 +46,16 @@ def test_it_conforms(name, action):
 def test_a_new_environment_conforms_as_it_is_written(tmp_path):
     file = new_definition("Mine-v0", tmp_path)
     check_environment(str(file), target="sim").raise_for_failures()
+
+
+def test_the_order_of_the_changes_is_free(tmp_path):
+    definition = yaml.safe_load((definitions_folder() / "SimpleK8sWebApp-v0.yaml").read_text())
+    definition["controls"]["replicas"]["action"] = {"delta": [0, 2, -1]}
+    path = tmp_path / "SimpleK8sWebApp-v0.yaml"
+    path.write_text(yaml.safe_dump(definition))
+    report = check_environment(str(path), target="sim", steps=4)
+    report.raise_for_failures()
+    assert "a move out of bounds is clipped and told" in {check.name for check in report.checks}
 
 
 @pytest.mark.parametrize("name", SIMULATED)
