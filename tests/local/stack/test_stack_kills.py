@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,6 +113,7 @@ def test_a_live_run_in_another_process_is_left_alone(lives, open_layers, tmp_pat
         assert stack.status().layers[0].status == "absent"
 
 
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
 @pytest.mark.parametrize(
     "moment",
     [

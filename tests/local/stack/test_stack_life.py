@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -233,7 +235,7 @@ def test_a_local_stack_of_another_machine(open_layers, tmp_path):
     assert stack.status().layers[0].status == "applied"
 
 
-def test_a_full_disk_is_told(open_layers, tmp_path):
+def test_a_run_directory_that_cannot_be_made_is_told(open_layers, tmp_path):
     stack = open_layers("alpha")
     (tmp_path / "data").mkdir()
     (tmp_path / "data/runs").write_text("a file where a folder must be")
@@ -243,6 +245,41 @@ def test_a_full_disk_is_told(open_layers, tmp_path):
     assert stack.status().layers[0].status == "failed"
     (tmp_path / "data/runs").unlink()
     stack.destroy()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of its own, with 300 KiB; only root may make one."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", folder]
+    if (
+        not shutil.which("mount")
+        or subprocess.run(mount, capture_output=True, check=False).returncode
+    ):
+        pytest.skip("this user may not mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_disk_that_fills_up_costs_nothing(open_layers, leftovers, small_disk):
+    stack = open_layers("alpha", "beta")
+    stack.apply()
+    filler = small_disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as stream:
+        while True:
+            stream.write(bytes(4096))
+    with pytest.raises(StackError, match=r"(?i)no space left on device") as told:
+        stack.apply(inputs={"alpha": {"size": 3}})
+    assert "INFRA_GYM_DATA_FOLDER" in told.value.next_command
+    status = stack.status()
+    assert not status.owner_alive
+    assert {one.resources for one in status.layers} == {1}
+    filler.unlink()
+    stack.apply(inputs={"alpha": {"size": 3}})
+    assert [one.resources for one in stack.status().layers] == [3, 1]
+    stack.destroy()
+    assert leftovers() == []
 
 
 def test_a_read_only_data_folder_is_told(open_layers, tmp_path):
