@@ -453,6 +453,7 @@ class Stack:
         """Record the stack under its name; every apply puts its expiry off."""
         if self._lock.owner is None:
             raise StackError("The stack's lock is not held.", next_command="call acquire() first")
+        _ = self._terraform.version  # refuses one that is too old, before there is anything to keep
         self._lock.check()
         moment, before = now(), self._record
         record = StackRecord(

@@ -202,6 +202,17 @@ def test_no_stack_is_no_error():
     assert json.loads(answer.stdout) == {"project": "infra-gym", "stacks": {}}
 
 
+def test_a_terraform_that_is_too_old_leaves_no_stack(tmp_path, monkeypatch):
+    program = tmp_path / "terraform"
+    program.write_text("#!/bin/sh\necho Terraform v1.5.7\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("INFRA_GYM_BINARY", str(program))
+    answer = run("layers", "apply", ID)
+    assert answer.exit_code == 1
+    assert "1.5.7; 1.10 or later is needed" in answer.stderr
+    assert json.loads(run("layers", "status", "--json").stdout)["stacks"] == {}
+
+
 @pytest.mark.parametrize("command", ["create", "check"])
 def test_a_folder_is_no_bucket(command):
     answer = run("backend", command)
