@@ -58,7 +58,9 @@ def make(
         action: ``delta`` or ``absolute``; default: the definition's.
         budget_usd: US dollars after which an episode is truncated and everything torn down.
         max_seconds: Wall-clock seconds after which the same happens.
-        overrun: ``mark`` or ``pause``: what happens when the learner takes longer than a tick.
+        overrun: ``mark`` or ``pause``: what happens when the learner takes longer than a tick. The
+            live environments of a vector whose steps take turns (``sync``) always do: make that
+            vector ``async``, or ``pause``.
         on_failure: ``raise`` (default) or ``truncate``.
         keep: Leave what was made when the environment is closed.
         log: Path of the run log.
