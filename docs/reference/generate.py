@@ -38,6 +38,7 @@ from infra_gym.definitions.models import (
     HistogramMetric,
     Metric,
 )
+from infra_gym.definitions.schema import json_schema
 from infra_gym.expressions import FUNCTIONS
 from infra_gym.terraform.hcl import Module, Provider, read_module
 from infra_gym.workloads import profiles
@@ -507,6 +508,8 @@ def main() -> None:
     """Write them all."""
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
+    schema = json.dumps(json_schema(), indent=2)
+    (FOLDER / "definition.schema.json").write_text(f"{schema}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
