@@ -322,7 +322,10 @@ class InfraEnv(gym.Env[Vector, Any]):
         )
 
     def _reset_mode(self, options: Mapping[str, Any] | None) -> ResetMode:
-        mode = (options or {}).get("mode", "full" if self._failures else "soft")
+        given = dict(options or {})
+        mode = given.pop("mode", "full" if self._failures else "soft")
+        if given:
+            raise SettingsError(f"reset options {sorted(given)}: there is only 'mode'")
         if mode not in ("soft", "layer", "full"):
             raise SettingsError(f"reset mode {mode!r}: write 'soft', 'layer' or 'full'")
         return mode  # type: ignore[no-any-return]

@@ -138,7 +138,7 @@ class LiveWorld:
         """
         if self._episode is None:
             raise NotReadyError("step before reset", next_command="call env.reset() first")
-        overrun_s = self._episode.open_tick()
+        late_s = self._episode.open_tick()
         repaired = self._actuator.submit(controls)
         apply_s = self._actuator.wait(self._episode.left_s)
         sample = self._episode.sample()
@@ -147,7 +147,8 @@ class LiveWorld:
             sample,
             {
                 "seconds": {"apply": apply_s, "sample": sample.sampling_s, "jitter": sample.late_s},
-                "overrun_s": overrun_s,
+                "late_s": late_s,
+                "overrun_s": max(0.0, late_s - self._options.interval_s),
                 "mismatch": self._actuator.mismatches(controls, values),
                 "repaired": repaired,
                 "vanished": list(sample.measured.vanished),

@@ -143,6 +143,8 @@ def test_keeping_reaches_the_world():
 def test_the_reset_mode_is_checked():
     with pytest.raises(SettingsError, match="write 'soft', 'layer' or 'full'"):
         make_env().reset(options={"mode": "hard"})
+    with pytest.raises(SettingsError, match="there is only 'mode'"):
+        make_env().reset(options={"mdoe": "full"})
 
 
 def test_the_log_has_every_step(tmp_path):
