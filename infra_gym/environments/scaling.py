@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 import sys
 from collections.abc import Sequence
-from typing import Any, SupportsIndex, Unpack
+from typing import Any, Unpack
 
 import gymnasium as gym
 import numpy as np
@@ -18,7 +17,7 @@ from infra_gym.environments.scaling_picture import ScalingPicture
 from infra_gym.environments.scaling_scenario import Options, make_scenario
 from infra_gym.errors import ActionError, EpisodeOverError, NotReadyError, SettingsError
 from infra_gym.simulators import scaling
-from infra_gym.simulators.scaling import Array
+from infra_gym.simulators.scaling import Array, step_one
 
 _FIRST_STEPS = 256
 """How far an influx without end is worked out at first."""
@@ -142,6 +141,7 @@ class ScalingEnv(gym.Env[Array, Any]):
         self.observation_space = self._scenario.observation_space
         self._changes = self._scenario.changes
         self._rules = self._scenario.rules.array
+        self._endless = self._scenario.endless
         self._state = np.zeros((scaling.FIELDS, 1))
         self._observation = self._state[: scaling.OBSERVATION, 0]
         self._series: Array | None = None  # until the first reset
@@ -171,7 +171,7 @@ class ScalingEnv(gym.Env[Array, Any]):
             self._show()
         return self._observation.copy(), {"cost_usd": 0.0}
 
-    def step(self, action: SupportsIndex) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         """Order a change of instances, and let a step pass.
 
         Raises:
@@ -181,16 +181,14 @@ class ScalingEnv(gym.Env[Array, Any]):
         if self._series is None:
             raise NotReadyError("step is not possible: reset was not called", next_command=_RESET)
         try:
-            index = operator.index(action)
-        except TypeError as error:
-            raise _no_action(action, self._changes) from error
-        if not 0 <= index < len(self._changes):
+            change = self._changes[action] if action >= 0 else None
+        except (IndexError, TypeError, ValueError):
+            change = None
+        if change is None:
             raise _no_action(action, self._changes)
-        if self._scenario.endless:
+        if self._endless:
             self._lengthen()
-        reward, terminated, usd = scaling.step_one(
-            self._state, self._changes[index], self._rules, self._series
-        )
+        reward, terminated, usd = step_one(self._state, change, self._rules, self._series)
         if self.render_mode is not None:
             self._picture.add(self._state)
             self._show()
@@ -353,8 +351,9 @@ class ScalingVectorEnv(VectorEnv[Array, ArrayLike, NDArray[Any]]):
     def _finish(self, observations: Array, usd: Array) -> dict[str, Any]:
         """Reset what has ended at once; the infos of their ends."""
         ended, places = self._ended, np.flatnonzero(self._ended)
-        final = np.zeros_like(observations)
-        final[places] = observations[places]
+        final = np.full(self.num_envs, None, dtype=object)  # as Gymnasium's own
+        for place in places:
+            final[place] = observations[place].copy()
         infos = {
             "final_obs": final,
             "_final_obs": ended.copy(),

@@ -18,7 +18,7 @@ from infra_gym.simulators.scaling import (
 
 _STEPS = 300
 _WIDTH, _HEIGHT, _MARGIN, _TEXT_HEIGHT = 640, 400, 12, 16
-_COLUMNS, _ROWS = 80, 24
+_COLUMNS, _ROWS = 80, 20
 _BACKGROUND, _FRAME, _TEXT = "white", "#d0d7de", "#1f2328"
 _RESET = "\x1b[0m"
 

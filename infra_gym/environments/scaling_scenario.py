@@ -132,7 +132,7 @@ def make_scenario(
         capacity_per_instance=capacity_per_instance,
         change_rate=change_rate,
         offset=offset,
-        usd_per_instance_hour=cost_per_instance_per_hour,
+        cost_per_instance_per_hour=cost_per_instance_per_hour,
     )
     return Scenario(rules, _influx(influx, trace, rules), _changes(actions))
 

@@ -80,13 +80,13 @@ class Rules:
     """Steps from one change of the influx to the next."""
     offset: int
     """Lowest influx of :data:`RANDOM`, messages in a step."""
-    usd_per_instance_hour: float
+    cost_per_instance_per_hour: float
     """Price of an instance."""
 
     def __post_init__(self) -> None:
         for name in ("max_instances", "min_instances", "capacity_per_instance"):
             _check(name, getattr(self, name), positive=True)
-        _check("usd_per_instance_hour", self.usd_per_instance_hour)
+        _check("cost_per_instance_per_hour", self.cost_per_instance_per_hour)
         _check("change_rate", self.change_rate, positive=True, whole=True)
         _check("offset", self.offset, whole=True)
         if self.max_instances < max(2, self.min_instances):
@@ -117,7 +117,7 @@ class Rules:
         rules[OFFSET] = self.offset
         rules[MAX_INFLUX] = self.max_influx
         rules[MAX_QUEUE] = 10 * self.max_influx
-        rules[STEP_USD] = self.usd_per_instance_hour / STEPS_PER_HOUR
+        rules[STEP_USD] = self.cost_per_instance_per_hour / STEPS_PER_HOUR
         rules[CURVE] = self.curve
         return rules
 
