@@ -68,7 +68,7 @@ def rates(turns: Mapping[str, tuple[int, Turn]], rounds: int) -> dict[str, float
 
 
 def first_call(program: str) -> tuple[float, float]:
-    """Seconds that ``program`` prints in a new process: with an empty cache, and with a full one."""
+    """Seconds that ``program`` prints in a new process: with an empty cache, then a full one."""
     with tempfile.TemporaryDirectory() as folder:
         environ = {**os.environ, "NUMBA_CACHE_DIR": folder}
         command = [sys.executable, "-c", program]
@@ -94,7 +94,7 @@ class Bare(gym.Env):
     observation_space = gym.spaces.Box(-np.inf, np.inf, (5,), np.float64)
     action_space = gym.spaces.Discrete(3)
 
-    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, **_: Any) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
         self._state = np.zeros(5)
         return self._state.copy(), {"cost_usd": 0.0}
@@ -166,9 +166,10 @@ def stepping_batch(num_envs: int, **options: Any) -> tuple[int, Turn]:
     actions = np.random.default_rng(1).integers(0, 3, (steps, num_envs))
     envs.reset(seed=1)
 
-    def turn() -> None:
+    def turn() -> object:
         for action in actions:
-            envs.step(action)
+            result = envs.step(action)  # kept until the next, as a learner would
+        return result
 
     return steps * num_envs, turn
 
@@ -177,9 +178,9 @@ def bare_loop(num_envs: int) -> tuple[int, Turn]:
     """The compiled loop alone: the same arrays again and again, no Gymnasium."""
     steps = max(3, 400_000 // num_envs)
     rules = scaling.Rules(
-        curve=scaling.RANDOM, max_instances=100.0, min_instances=2.0, capacity_per_instance=87,
+        max_instances=100.0, min_instances=2.0, capacity_per_instance=87,
         change_rate=10_000, offset=500, cost_per_instance_per_hour=0.192,
-    ).array  # fmt: skip
+    ).array(scaling.RANDOM)  # fmt: skip
     state, series, changes = (
         np.zeros((scaling.FIELDS, num_envs)),
         np.zeros((1, 1)),

@@ -33,12 +33,10 @@ class ScalingEnv(gym.Env[Array, Any]):
     to boot. The dynamics are those of [gym-scaling](https://github.com/adobe/gym-scaling) (Adobe,
     2019), the same to the last digit, compiled.
 
-    ```python
-    import gymnasium as gym
-    import infra_gym
+        import gymnasium as gym
+        import infra_gym
 
-    env = gym.make("Scaling-v0", influx="sine", change_rate=1, max_episode_steps=1000)
-    ```
+        env = gym.make("Scaling-v0", influx="sine", change_rate=1, max_episode_steps=1000)
 
     ## Actions
 
@@ -104,9 +102,22 @@ class ScalingEnv(gym.Env[Array, Any]):
     | `"trace"` | the value in row k of the file, from 0, whatever its time; after its end its last value holds. The file has a header with `timestamp,value` or `seconds,rps`, and ascending times |
     | `"constant"`, `"daily"`, `"ramp"`, `"bursty"`, `"flash_crowd"` | that [load profile](definition.md#load-profiles) at 300 k seconds with its defaults, its mean `max_influx / 2` messages in a step, rounded up |
 
+    A seed at `reset` decides every random influx from then on.
+
     ## Info
 
     `cost_usd`: what the instances that worked in the step cost.
+
+    ## What simple rules reach
+
+    Mean reward of 1000 steps with `influx="sine"` and `change_rate=1`:
+
+    | rule | reward |
+    | --- | --- |
+    | nothing | -0.2016 |
+    | one more from a load of 0.8, one less below 0.6 | -0.1404 |
+    | one more from a load of 0.95 or with a queue, one less below 0.9 | -0.1231 |
+    | with `need = (influx + queue) / 87`: one more below `need + 2`, one less above `need + 3` | -0.0257 |
 
     ## Batches
 
@@ -140,8 +151,8 @@ class ScalingEnv(gym.Env[Array, Any]):
         self.action_space = self._scenario.action_space
         self.observation_space = self._scenario.observation_space
         self._changes = self._scenario.changes
-        self._rules = self._scenario.rules.array
-        self._endless = self._scenario.endless
+        self._rules = self._scenario.array
+        self._endless = self._scenario.influx.endless
         self._state = np.zeros((scaling.FIELDS, 1))
         self._observation = self._state[: scaling.OBSERVATION, 0]
         self._series: Array | None = None  # until the first reset
@@ -204,6 +215,10 @@ class ScalingEnv(gym.Env[Array, Any]):
             raise NotReadyError("there is no picture: reset was not called", next_command=_RESET)
         return self._picture.rgb() if self.render_mode == "rgb_array" else None
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._observation = self._state[: scaling.OBSERVATION, 0]  # copied, it would be no view
+
     def _lengthen(self) -> None:
         """Know the series up to the next step."""
         step = int(self._state[scaling.STEP, 0]) + 1
@@ -263,7 +278,7 @@ class ScalingVectorEnv(VectorEnv[Array, ArrayLike, NDArray[Any]]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._changes = np.array(self._scenario.changes, dtype=np.int64)
-        self._rules = self._scenario.rules.array
+        self._rules = self._scenario.array
         self._state = np.zeros((scaling.FIELDS, num_envs))
         self._series: Array | None = None  # until the first reset
         self._reach = 0  # the last step that the series knows, if it has no end
@@ -316,7 +331,7 @@ class ScalingVectorEnv(VectorEnv[Array, ArrayLike, NDArray[Any]]):
                 f"the episodes of environments {before.tolist()} are over",
                 next_command='envs.reset(options={"reset_mask": terminations | truncations})',
             )
-        if self._scenario.endless:
+        if self._scenario.influx.endless:
             self._lengthen()
         observations = np.empty((self.num_envs, scaling.OBSERVATION))
         rewards, usd = np.empty((2, self.num_envs))
@@ -375,7 +390,7 @@ class ScalingVectorEnv(VectorEnv[Array, ArrayLike, NDArray[Any]]):
         if self._series is None or (drawn and len(places) == self.num_envs):
             self._reach = _FIRST_STEPS
             self._series = self._scenario.series(keys.tolist(), self._reach)
-        elif drawn and self._scenario.endless:
+        elif self._scenario.influx.series_drawn:
             self._series[places] = self._scenario.series(keys.tolist(), self._reach)
         scaling.begin(self._state, places, keys, self._rules, self._series)
 

@@ -68,8 +68,6 @@ class Rules:
         SettingsError: A number that cannot be; names it.
     """
 
-    curve: int
-    """:data:`SERIES`, :data:`SINE` or :data:`RANDOM`."""
     max_instances: float
     """Upper bound of instances; an episode starts with half as many, rounded down."""
     min_instances: float
@@ -94,21 +92,27 @@ class Rules:
                 f"max_instances must be at least 2 and at least min_instances "
                 f"({self.min_instances:g}), not {self.max_instances:g}"
             )
-        if self.curve == RANDOM and self.offset > self.max_influx:
-            raise SettingsError(
-                f"offset, the lowest random influx, is {self.offset:g}, above the highest, "
-                f"max_instances / 2 * capacity_per_instance = {self.max_influx:g}",
-                next_command="lower offset, or choose another influx",
-            )
 
     @property
     def max_influx(self) -> float:
         """Messages in a step that half of the instances can just process."""
         return self.max_instances / 2 * self.capacity_per_instance
 
-    @property
-    def array(self) -> Array:
-        """The same in the form that the compiled functions take."""
+    def array(self, curve: int) -> Array:
+        """The same in the form that the compiled functions take.
+
+        Args:
+            curve: Where the influx comes from: :data:`SERIES`, :data:`SINE` or :data:`RANDOM`.
+
+        Raises:
+            SettingsError: There is no random influx from ``offset`` up.
+        """
+        if curve == RANDOM and self.offset > self.max_influx:
+            raise SettingsError(
+                f"offset, the lowest random influx, is {self.offset:g}, above the highest, "
+                f"max_instances / 2 * capacity_per_instance = {self.max_influx:g}",
+                next_command="lower offset, or choose another influx",
+            )
         rules = np.empty(9)
         rules[MAX_INSTANCES] = self.max_instances
         rules[MIN_INSTANCES] = self.min_instances
@@ -118,7 +122,7 @@ class Rules:
         rules[MAX_INFLUX] = self.max_influx
         rules[MAX_QUEUE] = 10 * self.max_influx
         rules[STEP_USD] = self.cost_per_instance_per_hour / STEPS_PER_HOUR
-        rules[CURVE] = self.curve
+        rules[CURVE] = curve
         return rules
 
 
@@ -159,7 +163,7 @@ def step_one(state: Array, change: int, rules: Array, series: Array) -> tuple[fl
     Args:
         state: Shape (FIELDS, 1), changed in place.
         change: Instances to add, or to remove if negative; made at the end of the next step.
-        rules: :attr:`Rules.array`.
+        rules: :meth:`Rules.array`.
         series: Shape (1, length); see :func:`change_influx`.
 
     Returns:
@@ -208,7 +212,7 @@ def step_all(
         state: Shape (FIELDS, n), changed in place.
         actions: Shape (n,), indices of ``changes``.
         changes: For each action the instances to add, or to remove if negative.
-        rules: :attr:`Rules.array`.
+        rules: :meth:`Rules.array`.
         series: Shape (n, length), or (1, length) if all are alike; see :func:`change_influx`.
         observations: Shape (n, OBSERVATION).
         rewards: Shape (n,).
@@ -279,7 +283,7 @@ def begin(
         state: Shape (FIELDS, n), changed in place.
         places: Which environments of the batch, shape (m,).
         keys: Shape (m,), each chooses a random influx; from 0 to below :data:`KEYS`.
-        rules: :attr:`Rules.array`.
+        rules: :meth:`Rules.array`.
         series: Shape (n, length), or (1, length) if all are alike; see :func:`change_influx`.
     """
     instances = np.floor(rules[MAX_INSTANCES] / 2)
@@ -304,7 +308,7 @@ def change_influx(state: Array, first: int, end: int, rules: Array, series: Arra
         state: Shape (FIELDS, n), changed in place.
         first: The first environment of the batch to look at.
         end: The first after it not to look at.
-        rules: :attr:`Rules.array`; says which curve f is.
+        rules: :meth:`Rules.array`; says which curve f is.
         series: Shape (n, length), or (1, length) if all are alike. For :data:`SERIES`: f(0),
             f(change_rate), f(2 change_rate) and so on; the last holds for good. For the other
             curves it is not read.

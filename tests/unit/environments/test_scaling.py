@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
+import pickle
 import random
 
 import gymnasium as gym
@@ -303,6 +305,19 @@ def test_it_goes_on_after_the_end_as_the_original_does():
     got = list(run(actions, influx=[20_000], change_rate=1))
     assert got == list(model(holding([20_000]), actions))
     assert [done for *_, done in got].count(True) > 20
+
+
+@pytest.mark.parametrize("influx", ["random", "sine", "bursty", [1, 2, 3]])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_goes_its_own_way(influx, copied):
+    env = ScalingEnv(influx=influx, change_rate=1)
+    env.reset(seed=1)
+    env.step(2)
+    other = copied(env)
+    there = [other.step(0)[0].tolist() for _ in range(300)]
+    here = [env.step(0)[0].tolist() for _ in range(300)]
+    assert here == there
+    assert here[0] != here[-1]
 
 
 def colours(picture: np.ndarray) -> set[tuple[int, ...]]:

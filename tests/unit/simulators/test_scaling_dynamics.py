@@ -14,7 +14,6 @@ from infra_gym.simulators import scaling
 from infra_gym.simulators.scaling import Rules
 
 DEFAULTS = {
-    "curve": scaling.SERIES,
     "max_instances": 100.0,
     "min_instances": 2.0,
     "capacity_per_instance": 87,
@@ -27,8 +26,9 @@ DEFAULTS = {
 def begun(rules: Rules, series: list[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     state = np.zeros((scaling.FIELDS, 1))
     table = np.array([series], dtype=np.float64)
-    scaling.begin(state, np.array([0]), np.array([0]), rules.array, table)
-    return state, rules.array, table
+    array = rules.array(scaling.SERIES)
+    scaling.begin(state, np.array([0]), np.array([0]), array, table)
+    return state, array, table
 
 
 def test_a_trace_by_hand():
@@ -156,5 +156,6 @@ def test_bounds_must_fit_each_other():
     with pytest.raises(SettingsError, match=r"at least min_instances \(20\)"):
         Rules(**DEFAULTS | {"max_instances": 10, "min_instances": 20})
     with pytest.raises(SettingsError, match="lower offset"):
-        Rules(**DEFAULTS | {"curve": scaling.RANDOM, "max_instances": 10})
-    assert Rules(**DEFAULTS | {"curve": scaling.SINE, "max_instances": 10}).max_influx == 435
+        Rules(**DEFAULTS | {"max_instances": 10}).array(scaling.RANDOM)
+    small = Rules(**DEFAULTS | {"max_instances": 10})
+    assert small.array(scaling.SINE)[scaling.MAX_INFLUX] == small.max_influx == 435
