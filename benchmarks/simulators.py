@@ -1,9 +1,10 @@
 """How fast the simulators are, each with a reference loop beside it.
 
-    python benchmarks/simulators.py [--only scaling] [--rounds 20] [--json FILE]
+    python benchmarks/simulators.py [--only scaling] [--rounds 30] [--json FILE]
 
-What is compared runs in turns, a few thousand steps each, and the fastest turn of each counts: on
-a machine that does other things as well, that is the time in which it did not. All on one core.
+All on one core. Times are those of the process itself, and what is compared runs in turns of a few
+milliseconds, of which the fastest counts: so a machine that does other things as well disturbs
+little.
 
 One section for each simulator; a section is a function that yields figures, listed in SECTIONS.
 """
@@ -61,9 +62,9 @@ def rates(turns: Mapping[str, tuple[int, Turn]], rounds: int) -> dict[str, float
         turn()  # compiles, fills caches
     for _ in range(rounds):
         for name, (_, turn) in turns.items():
-            begin = time.perf_counter()
+            begin = time.process_time()
             turn()
-            best[name] = min(best[name], time.perf_counter() - begin)
+            best[name] = min(best[name], time.process_time() - begin)
     return {name: steps / best[name] for name, (steps, _) in turns.items()}
 
 
@@ -94,7 +95,12 @@ class Bare(gym.Env):
     observation_space = gym.spaces.Box(-np.inf, np.inf, (5,), np.float64)
     action_space = gym.spaces.Discrete(3)
 
-    def reset(self, *, seed: int | None = None, **_: Any) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self,
+        *,
+        seed: int | None = None,
+        options: Any = None,  # noqa: ARG002
+    ) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
         self._state = np.zeros(5)
         return self._state.copy(), {"cost_usd": 0.0}
@@ -304,7 +310,7 @@ def show(figures: list[Figure], title: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=sorted(SECTIONS), action="append")
-    parser.add_argument("--rounds", type=int, default=20, help="turns of each, fastest counts")
+    parser.add_argument("--rounds", type=int, default=30, help="turns of each, fastest counts")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
     results = {}
