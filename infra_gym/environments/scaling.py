@@ -77,7 +77,7 @@ class ScalingEnv(gym.Env[Array, Any]):
     | argument | default | meaning |
     | --- | --- | --- |
     | `influx` | `"random"` | where the messages come from, see below |
-    | `trace` | | with `influx="trace"`: path of a CSV file |
+    | `trace` | | with `influx="trace"`: path of a CSV file, or XLSX with the extra `xlsx` |
     | `change_rate` | `10_000` | the influx changes at every so-manyth step. **The original's default all but freezes it**; its scripts use 1 and 100 |
     | `max_instances` | `100.0` | upper bound of instances, at least 2 |
     | `min_instances` | `2.0` | lower bound of instances, above 0 |

@@ -111,9 +111,7 @@ def make_influx(influx: Given, trace: str | PathLike[str] | None, max_influx: fl
         UsageError: They make none; says why.
     """
     if (trace is not None) != (isinstance(influx, str) and influx == "trace"):
-        raise SettingsError(
-            'a recorded influx needs both arguments: influx="trace", trace="FILE.csv"'
-        )
+        raise SettingsError('a recorded influx needs both arguments: influx="trace", trace="FILE"')
     if not isinstance(influx, str):
         return Recorded(_checked(influx))
     if influx not in PROFILES:
