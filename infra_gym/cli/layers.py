@@ -13,7 +13,12 @@ from infra_gym.cli.options import Environment, Project, Target
 from infra_gym.cli.output import Output, command, mark, shown, styled, table
 from infra_gym.cli.own import own_folder, reminder
 from infra_gym.definitions.parts import short_name
-from infra_gym.errors import LayerFailedError, TerraformError, TerraformInterruptedError
+from infra_gym.errors import (
+    LayerFailedError,
+    StackError,
+    TerraformError,
+    TerraformInterruptedError,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -209,7 +214,9 @@ def destroy(
     selection = select(names or (), project=project, environment=environment, target=target)
     layers = tuple(reversed(selection.command_layers))
     with _working(output, selection, layers) as stack:
-        there = {one.layer for one in stack.status().layers if one.status != "absent"}
+        status = stack.status()
+        there = {one.layer for one in status.layers if one.status != "absent"}
+        _refuse_to_undermine(status, layers, selection.options)
         ended = stack.destroy(selection.chosen)
     destroyed = [layer for layer in layers if layer in there]
     for process in ended:
@@ -220,6 +227,17 @@ def destroy(
         if destroyed
         else f"There is nothing of {selection.name} to destroy.",
     )
+
+
+def _refuse_to_undermine(status: StackStatus, layers: Sequence[str], options: str) -> None:
+    """Refuse to destroy what layers that would stay were built on."""
+    for one in status.layers:
+        below = [layer for layer in one.uses if layer in layers]
+        if below and one.layer not in layers:
+            raise StackError(
+                f"{one.layer} is up and uses {', '.join(below)}; nothing was destroyed.",
+                next_command=f"infra-gym layers destroy {one.layer} {' '.join(layers)} {options}",
+            )
 
 
 @contextmanager

@@ -32,6 +32,8 @@ class LayerStatus(BaseModel):
     resources: int | None = None
     """Resources in its state; ``None`` when the state cannot be read, as under encryption."""
     problem: str | None = None
+    uses: tuple[str, ...] = ()
+    """Layers whose outputs it took."""
 
 
 class StackStatus(BaseModel):
@@ -101,6 +103,7 @@ def read_status(
             terraform_running=at_work,
             resources=resources,
             problem=record.problem,
+            uses=record.uses,
         )
 
     return StackStatus(

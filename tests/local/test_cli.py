@@ -147,6 +147,10 @@ def test_a_stack_of_layers_lives_and_is_gone(folder):
     assert again["layers"]["tiny/one"]["outputs"] == {"url": "http://1.10:3"}
     assert '"tiny/one" -> "tiny/two"' in layers("graph", "tiny/one", "tiny/two")["dot"]
 
+    undermined = run("layers", "destroy", "tiny/one", *NAMES)
+    assert undermined.exit_code == 1
+    assert "tiny/two is up and uses tiny/one; nothing was destroyed." in undermined.stderr
+    assert "infra-gym layers destroy tiny/two tiny/one" in undermined.stderr
     assert layers("destroy", "tiny/two")["destroyed"] == ["tiny/two"]
     assert layers("destroy")["destroyed"] == ["tiny/one"]
     assert run("layers", "status", *NAMES).exit_code == 2
