@@ -66,6 +66,8 @@ def test_reads_what_the_workloads_write(tmp_path):
         (gzip.compress(struct.pack("<4sIdH", b"IGS1", 2, 9.0, 5)), "1 of 2 arrivals"),
         (gzip.compress(struct.pack("<4sIdH", b"IGS1", 1, 0.0, 5)), "damaged"),
     ],
+    # Named, for compressed bytes hold the time, and workers must collect the same tests.
+    ids=["missing", "text", "cut off", "no head", "odd", "another format", "short", "no length"],
 )
 def test_says_what_is_wrong_with_a_file(tmp_path, content, problem):
     path = tmp_path / "schedule"
