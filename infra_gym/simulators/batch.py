@@ -1,0 +1,359 @@
+"""Batch scheduling as CQSim does it: which job starts when, event by event.
+
+After every event (or, by default, after all events of one time) the waiting jobs are scored and
+sorted, the highest first and equals as they were; jobs start from the head while they fit; at the
+first that does not, jobs behind it may be backfilled. A job holds its nodes for its run time, and
+reservations are made for the requested one.
+
+What CQSim does otherwise and should not: it reserves for a waiting job's actual run time, which
+breaks EASY's promise that the blocked job is never delayed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra_gym.errors import ExpressionError, SettingsError
+from infra_gym.expressions import Operation, Program, postfix
+from infra_gym.workloads.batch import BatchJobs
+
+if TYPE_CHECKING:
+    from infra_gym.simulators import batch_kernel as kernel
+
+Backfill = Literal["none", "easy", "conservative"]
+Reward = Literal["bounded_slowdown", "slowdown", "turnaround", "utilisation", "wait"]
+Decision = Literal["head", "queue"]
+
+NAMES = ("s", "t", "n", "w", "z", "l")
+"""What a score may use, of a job: submit time, requested time, processors, whole seconds waited; of
+the queue: longest wait (1 if 0), least requested time. Times in seconds."""
+
+SCORES = {
+    "fcfs": "w",
+    "sjf": "-t",
+    "wfp": "(w / t) ** 3 * n",
+    "uni": "(w + 1e-15) / (log(n + 1e-15) / log(2) * t)",
+    "f1": "-(log(max(t, 0.1)) / log(10) * n + 870 * log(max(s, 0.1)) / log(10))",
+}
+"""Scores with a name: first come first served; shortest job first; WFP3 and UNICEF (Tang et al.,
+CLUSTER 2009); F1 (Carastan-Santos and de Camargo, SC'17)."""
+
+MOST_IN_WINDOW = 8
+"""The start window's greatest size: every order of its jobs is tried."""
+
+_SHORTEST_RUN_S = 10.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How jobs are chosen.
+
+    Args:
+        score: One of :data:`SCORES`, or an expression over :data:`NAMES`; higher goes first.
+        backfill: What may start before a job that does not fit.
+        per_event: Schedule after each event instead of after all events of one time.
+        window: So many jobs at the queue's head start in the order that ends soonest by requested
+            time; 1 keeps the score's order.
+
+    Raises:
+        ExpressionError: The score is malformed or uses another name.
+        SettingsError: No such backfill, or a window that cannot be.
+    """
+
+    score: str = "fcfs"
+    backfill: Backfill = "none"
+    per_event: bool = False
+    window: int = 1
+
+    def __post_init__(self) -> None:
+        one_of("backfill", self.backfill, get_args(Backfill))
+        if not 1 <= self.window <= MOST_IN_WINDOW:
+            raise SettingsError(f"window must be 1 to {MOST_IN_WINDOW}, not {self.window!r}.")
+        score_program(self.score)
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """What happened to every job; arrays of shape (jobs,) in the jobs' order, times in seconds.
+
+    Attributes:
+        jobs: The jobs.
+        start: When each started, float64.
+        finished: The jobs' places in the order in which they ended, int64.
+        events: One row an event: 0 submit or 1 end, the job's place, busy nodes, waiting jobs, their
+            nodes; int64 of shape (2 x jobs, 5).
+        times: The events' times, float64 of shape (2 x jobs,).
+    """
+
+    jobs: BatchJobs
+    start: NDArray[np.float64]
+    events: NDArray[np.int64]
+    times: NDArray[np.float64]
+
+    @property
+    def finished(self) -> NDArray[np.int64]:
+        """The jobs' places in the order in which they ended."""
+        return np.asarray(self.events[self.events[:, 0] == 1, 1])
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the jobs: ``wait_s``, ``turnaround_s``, ``slowdown``, ``bounded_slowdown``
+        (at least 1, of at least 10 s); ``utilisation`` of the nodes from the first submit to the
+        last end, a ratio; ``makespan_s``, the time between these.
+        """
+        return schedule_metrics(self.jobs, self.start)
+
+    def rst(self) -> Iterator[str]:
+        """CQSim's ``.rst``, a line a job in the order of their ends:
+        id;procs;procs;requested;run;wait;submit;start;end.
+        """
+        jobs = self.jobs
+        for job in self.finished.tolist():
+            size, start, submit = int(jobs.processors[job]), float(self.start[job]), jobs.submit[job]
+            numbers = (
+                jobs.requested[job],
+                jobs.run[job],
+                start - submit,
+                submit,
+                start,
+                start + jobs.run[job],
+            )
+            rest = ";".join(str(float(number)) for number in numbers)
+            yield f"{jobs.ids[job]};{size};{size};{rest}"
+
+    def ult(self, *, monitor_s: int | None = None) -> Iterator[str]:
+        """CQSim's ``.ult``, a line an event: int(time);S|E|Q;time;uti=... waitNum=... waitSize=...
+
+        Args:
+            monitor_s: Also a line ``Q`` at every multiple of so many seconds.
+        """
+        following = np.append(self.times[1:], self.times[-1]).tolist()
+        for time, after, event in zip(
+            self.times.tolist(), following, self.events.tolist(), strict=True
+        ):
+            kind, _, busy, waiting, nodes = event
+            state = f"uti={busy / self.jobs.total_nodes} waitNum={waiting} waitSize={nodes}"
+            yield f"{int(time)};{'SE'[kind]};{time};{state}"
+            if monitor_s is not None:
+                first = -int(-time // monitor_s) * monitor_s
+                for moment in range(first, int(-(-after // 1)), monitor_s):
+                    yield f"{moment};Q;{moment};{state}"
+
+
+def simulate(jobs: BatchJobs, policy: Policy) -> Schedule:
+    """Schedule all jobs.
+
+    Args:
+        jobs: The jobs, in the order of their submit times.
+        policy: How.
+
+    Raises:
+        ExpressionError: The score of a job is no number (a division by zero, say); names the job.
+    """
+    from infra_gym.simulators import batch_kernel as kernel
+
+    score = compiled_score(policy.score, len(jobs))
+    machine = new_machine(jobs, len(jobs))
+    kernel.empty_machine(machine, jobs.total_nodes, 0, len(jobs))
+    room = len(jobs) + len(machine.ends) + 2
+    log = kernel.Log(
+        np.empty(2 * len(jobs), dtype=np.float64), np.empty((2 * len(jobs), 5), dtype=np.int64)
+    )
+    failed = kernel.schedule_all(
+        kernel_jobs(jobs),
+        machine,
+        score,
+        get_args(Backfill).index(policy.backfill),
+        policy.per_event,
+        window_permutations(policy.window),
+        new_profile(room),
+        new_profile(room),
+        log,
+    )
+    if failed >= 0:
+        raise no_score(jobs, policy.score, failed)
+    return Schedule(jobs, machine.start, log.states, log.times)
+
+
+def play(
+    jobs: BatchJobs, score: str, *, start: int, length: int, backfill: Backfill = "none"
+) -> NDArray[np.float64]:
+    """The start times of an episode in which a score chooses the head, see BatchScheduling-v0.
+
+    Args:
+        jobs: The jobs by RLScheduler's rules.
+        score: One of :data:`SCORES`, or an expression over :data:`NAMES`; of equals the first wins.
+        start: The place of the episode's first job.
+        length: How many jobs it has.
+        backfill: ``none`` or ``easy``.
+
+    Raises:
+        ExpressionError: The score is malformed, or of some job no number.
+    """
+    from infra_gym.simulators import batch_kernel as kernel
+
+    machine, packed = new_machine(jobs, length), kernel_jobs(jobs)
+    rules = kernel_rules(jobs, "head", backfill, "bounded_slowdown")
+    kernel.begin_episode(packed, machine, rules, jobs.total_nodes, start, start + length)
+    failed = kernel.play_rule(packed, machine, rules, compiled_score(score, length))
+    if failed >= 0:
+        raise no_score(jobs, score, failed)
+    return machine.start
+
+
+def schedule_metrics(
+    jobs: BatchJobs, start: NDArray[np.float64], *, first: int = 0
+) -> dict[str, float]:
+    """See :meth:`Schedule.metrics`; ``start`` is that of the jobs from the place ``first`` on."""
+    some = slice(first, first + len(start))
+    submit, run = jobs.submit[some], jobs.run[some]
+    wait = start - submit
+    makespan = float((start + run).max() - submit.min())
+    bounded = np.maximum(1.0, (wait + run) / np.maximum(run, _SHORTEST_RUN_S))
+    return {
+        "wait_s": float(wait.mean()),
+        "turnaround_s": float((wait + run).mean()),
+        "slowdown": float(((wait + run) / run).mean()),
+        "bounded_slowdown": float(bounded.mean()),
+        "utilisation": float((run * jobs.nodes[some]).sum() / (makespan * jobs.total_nodes)),
+        "makespan_s": makespan,
+    }
+
+
+def score_program(score: str) -> Program:
+    """The program of a score: one of :data:`SCORES`, or an expression over :data:`NAMES`.
+
+    Raises:
+        ExpressionError: It is malformed or uses another name.
+    """
+    try:
+        return postfix(SCORES.get(score, score), NAMES)
+    except ExpressionError as error:
+        raise ExpressionError(
+            f"The score {score!r}: {error.message} Scores with a name: {', '.join(SCORES)}."
+        ) from error
+
+
+def no_score(jobs: BatchJobs, score: str, job: int) -> ExpressionError:
+    """The error for a job whose score is no number."""
+    return ExpressionError(
+        f"The score {SCORES.get(score, score)!r} of job {jobs.ids[job]} in {jobs.name} is no finite "
+        f"number (requested time {jobs.requested[job]:g} s, {jobs.processors[job]} processors).",
+        next_command="guard it, as in w / max(t, 1)",
+    )
+
+
+def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuse a value that a setting cannot have.
+
+    Raises:
+        SettingsError: ``value`` is not one of ``allowed``.
+    """
+    if value not in allowed:
+        raise SettingsError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
+
+
+# What the kernel takes, made of what people write.
+
+
+def compiled_score(score: str, most_waiting: int) -> kernel.Score:
+    """A score for a queue of at most ``most_waiting`` jobs."""
+    from infra_gym.simulators import batch_kernel as kernel
+
+    program = score_program(score)
+    if program.instructions == ((Operation.NAME, NAMES.index("w")),):
+        order = kernel.ARRIVAL  # who waits longest came first
+    else:
+        order = kernel.CHANGING if program.used & {"w", "z", "l"} else kernel.FIXED
+    return kernel.Score(
+        np.array([operation for operation, _ in program.instructions], dtype=np.int64),
+        np.array([argument for _, argument in program.instructions], dtype=np.float64),
+        order,
+        np.empty((program.depth, most_waiting), dtype=np.float64),
+    )
+
+
+def kernel_jobs(jobs: BatchJobs) -> kernel.Jobs:
+    """The jobs as the kernel has them, with what an agent sees of each."""
+    from infra_gym.simulators import batch_kernel as kernel
+
+    sizes = np.stack(
+        [
+            jobs.requested / (jobs.longest_run or 1.0),
+            jobs.processors / jobs.total_processors,
+        ],
+        axis=1,
+    )
+    features = np.concatenate([np.minimum(sizes, kernel.ALMOST_ONE), jobs.traits], axis=1)
+    return kernel.Jobs(
+        jobs.submit,
+        jobs.run,
+        jobs.requested,
+        jobs.processors,
+        jobs.nodes,
+        features.astype(np.float32),
+    )
+
+
+def kernel_rules(
+    jobs: BatchJobs, decision: Decision, backfill: Backfill, reward: Reward
+) -> kernel.Rules:
+    """The rules of an episode as the kernel has them."""
+    from infra_gym.simulators import batch_kernel as kernel
+
+    return kernel.Rules(
+        get_args(Decision).index(decision),
+        get_args(Backfill).index(backfill),
+        get_args(Reward).index(reward),
+        jobs.total_processors,
+    )
+
+
+def new_machine(jobs: BatchJobs, length: int, machines: int | None = None) -> kernel.Machine:
+    """Room for one machine, or for ``machines`` of them, each with ``length`` jobs."""
+    from infra_gym.simulators import batch_kernel as kernel
+
+    ahead = () if machines is None else (machines,)
+    most_running = min(length, jobs.total_nodes)
+
+    def floats(size: int) -> NDArray[np.float64]:
+        return np.empty((*ahead, size), dtype=np.float64)
+
+    def ints(size: int) -> NDArray[np.int64]:
+        return np.empty((*ahead, size), dtype=np.int64)
+
+    return kernel.Machine(
+        counts=ints(8),
+        clock=floats(1),
+        queue=ints(length),
+        scores=floats(length),
+        ends=floats(most_running),
+        ending=ints(most_running),
+        releases=floats(most_running),
+        releasing=ints(most_running),
+        start=floats(length),
+    )
+
+
+def new_profile(entries: int) -> kernel.Profile:
+    """Room for the free nodes of the future."""
+    from infra_gym.simulators import batch_kernel as kernel
+
+    return kernel.Profile(
+        np.empty(entries, dtype=np.float64), np.empty(entries, dtype=np.int64)
+    )
+
+
+def window_permutations(size: int) -> NDArray[np.int64]:
+    """The orders of the start window's places in the order in which they are tried.
+
+    The last place varies slowest, from the largest down, and so on for the places before it; so the
+    first n! rows are the orders of the first n places.
+    """
+    rows = [tuple(reversed(row)) for row in itertools.permutations(reversed(range(size)))]
+    return np.array(rows, dtype=np.int64)
