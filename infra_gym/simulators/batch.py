@@ -314,29 +314,38 @@ def kernel_rules(
     )
 
 
-def new_machine(jobs: BatchJobs, length: int, machines: int | None = None) -> kernel.Machine:
-    """Room for one machine, or for ``machines`` of them, each with ``length`` jobs."""
+def packed_jobs(jobs: BatchJobs) -> NDArray[np.int64]:
+    """The jobs as :func:`kernel.unpack_jobs` reads them."""
+    return np.concatenate([np.ascontiguousarray(part).view(np.int64).ravel() for part in kernel_jobs(jobs)])
+
+
+def new_episodes(
+    jobs: BatchJobs, rules: kernel.Rules, *, length: int, rows: int, number: int
+) -> NDArray[np.int64]:
+    """Room for ``number`` episodes of ``length`` jobs; an array with a row for each."""
     from infra_gym.simulators import batch_kernel as kernel
 
-    ahead = () if machines is None else (machines,)
-    most_running = min(length, jobs.total_nodes)
+    room = min(length, jobs.total_nodes)
+    packed = np.zeros((number, kernel.episode_words(length, room, rows)), dtype=np.int64)
+    kernel.prepare_episodes(packed, length, room, rows, rules)
+    return packed
 
-    def floats(size: int) -> NDArray[np.float64]:
-        return np.empty((*ahead, size), dtype=np.float64)
 
-    def ints(size: int) -> NDArray[np.int64]:
-        return np.empty((*ahead, size), dtype=np.int64)
+def new_machine(jobs: BatchJobs, length: int) -> kernel.Machine:
+    """Room for a machine with ``length`` jobs."""
+    from infra_gym.simulators import batch_kernel as kernel
 
+    room = min(length, jobs.total_nodes)
     return kernel.Machine(
-        counts=ints(8),
-        clock=floats(1),
-        queue=ints(length),
-        scores=floats(length),
-        ends=floats(most_running),
-        ending=ints(most_running),
-        releases=floats(most_running),
-        releasing=ints(most_running),
-        start=floats(length),
+        counts=np.empty(kernel.COUNTS, dtype=np.int64),
+        clock=np.empty(1, dtype=np.float64),
+        queue=np.empty(length, dtype=np.int64),
+        scores=np.empty(length, dtype=np.float64),
+        ends=np.empty(room, dtype=np.float64),
+        ending=np.empty(room, dtype=np.int64),
+        releases=np.empty(room, dtype=np.float64),
+        releasing=np.empty(room, dtype=np.int64),
+        start=np.empty(length, dtype=np.float64),
     )
 
 

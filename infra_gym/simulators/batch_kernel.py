@@ -25,8 +25,10 @@ from infra_gym.simulators.compilation import compiled
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-FREE, TOTAL, FIRST, NEXT, LAST, WAITING, RUNNING, WAITING_NODES = range(8)
+FREE, TOTAL, FIRST, NEXT, LAST, WAITING, RUNNING, WAITING_NODES, SHOWN = range(9)
 """Places in :attr:`Machine.counts`: nodes, places of jobs, numbers of jobs."""
+COUNTS = 9
+"""How many there are."""
 SUBMITTED, ENDED = 0, 1
 """Kinds of events."""
 ARRIVAL, FIXED, CHANGING = 0, 1, 2
@@ -90,6 +92,29 @@ class Profile(NamedTuple):
 
     times: Floats
     free: Ints
+
+
+class Rules(NamedTuple):
+    """How an episode goes: HEAD or QUEUE, its backfill, its reward, all processors of the machine."""
+
+    decision: int
+    backfill: int
+    reward: int
+    processors: int
+
+
+class Episode(NamedTuple):
+    """A machine with an agent: the jobs it may choose, what it sees of them, and which rows do.
+
+    Shapes: ``visible`` and ``mask`` (rows,), ``observation`` (rows, 8).
+    """
+
+    machine: Machine
+    rules: Rules
+    profile: Profile
+    visible: Ints
+    observation: NDArray[np.float32]
+    mask: NDArray[np.int8]
 
 
 # ---------------------------------------------------------------- the machine
@@ -605,15 +630,6 @@ def schedule_all(
 # ---------------------------------------------------------------- episodes
 
 
-class Rules(NamedTuple):
-    """How an episode goes: HEAD or QUEUE, its backfill, its reward, all processors of the machine."""
-
-    decision: int
-    backfill: int
-    reward: int
-    processors: int
-
-
 @compiled
 def begin_episode(
     jobs: Jobs, machine: Machine, rules: Rules, total: int, first: int, last: int
@@ -778,28 +794,25 @@ def choose_visible(jobs: Jobs, machine: Machine, visible: Ints) -> int:
 
 
 @compiled
-def observe(
-    jobs: Jobs,
-    machine: Machine,
-    visible: Ints,
-    observation: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-) -> None:
+def observe(jobs: Jobs, episode: Episode) -> None:
     """Write what the agent sees, and which actions choose a job."""
-    count = choose_visible(jobs, machine, visible)
+    machine, observation, mask = episode.machine, episode.observation, episode.mask
+    count = choose_visible(jobs, machine, episode.visible)
     now, free = machine.clock[0], machine.counts[FREE]
     for row in range(count):
-        job = visible[row]
+        job = episode.visible[row]
         wait = (now - jobs.submit[job]) / LONGEST_WAIT_S
         observation[row, 0] = min(wait, ALMOST_ONE)
-        observation[row, 1:7] = jobs.features[job]
+        for column in range(6):
+            observation[row, column + 1] = jobs.features[job, column]
         observation[row, 7] = ALMOST_ONE if jobs.nodes[job] <= free else ALMOST_ZERO
-        mask[row] = True
-    for row in range(count, len(visible)):
+        mask[row] = 1
+    for row in range(count, machine.counts[SHOWN]):
         observation[row, 0] = 0.0
         observation[row, 1:7] = 1.0
         observation[row, 7] = 0.0
-        mask[row] = False
+        mask[row] = 0
+    machine.counts[SHOWN] = count
 
 
 @compiled
@@ -827,96 +840,142 @@ def episode_reward(jobs: Jobs, machine: Machine, rules: Rules) -> float:
 
 
 @compiled
-def step_episode(
-    jobs: Jobs,
-    machine: Machine,
-    rules: Rules,
-    action: int,
-    profile: Profile,
-    visible: Ints,
-    observation: NDArray[np.float32],
-    mask: NDArray[np.bool_],
-) -> tuple[float, bool]:
-    """One action: the reward, and whether every job has started."""
+def _step(jobs: Jobs, episode: Episode, action: int) -> tuple[float, bool]:
+    machine, rules = episode.machine, episode.rules
     counts = machine.counts
-    if action < min(counts[WAITING], len(visible)):
+    if action < counts[SHOWN]:
+        job = episode.visible[action]
         if rules.decision == HEAD:
-            take_head(jobs, machine, rules, visible[action])
+            take_head(jobs, machine, rules, job)
         else:
-            _take_from_queue(jobs, machine, rules, visible[action], profile)
+            _take_from_queue(jobs, machine, rules, job, episode.profile)
     elif rules.decision == HEAD:
         _head_skips(jobs, machine)
     elif not _nothing_comes(jobs, machine):
         _advance_time(jobs, machine)
-    observe(jobs, machine, visible, observation, mask)
+    observe(jobs, episode)
     over = counts[WAITING] == 0 and counts[NEXT] == counts[LAST]
     return (episode_reward(jobs, machine, rules) if over else 0.0), over
 
 
+# ---------------------------------------------------------------- episodes, packed
+
+# A call from Python costs a fraction of a microsecond for every array that it passes, so an episode
+# lies in one array of 64-bit words, and the jobs in another.
+
+_COLUMNS = 8  # words a job: five numbers and six features of half a word
+_LENGTH, _ROOM, _ROWS, _DECISION, _BACKFILL, _REWARD, _PROCESSORS = range(COUNTS, COUNTS + 7)
+_HEADER = COUNTS + 7
+
+
 @compiled
-def row(machines: Machine, index: int) -> Machine:
-    """One machine of many."""
-    return Machine(
-        machines.counts[index],
-        machines.clock[index],
-        machines.queue[index],
-        machines.scores[index],
-        machines.ends[index],
-        machines.ending[index],
-        machines.releases[index],
-        machines.releasing[index],
-        machines.start[index],
+def unpack_jobs(packed: Ints) -> Jobs:
+    """The jobs in an array of :data:`_COLUMNS` words a job."""
+    number = len(packed) // _COLUMNS
+    return Jobs(
+        packed[:number].view(np.float64),
+        packed[number : 2 * number].view(np.float64),
+        packed[2 * number : 3 * number].view(np.float64),
+        packed[3 * number : 4 * number],
+        packed[4 * number : 5 * number],
+        packed[5 * number : 8 * number].view(np.float32).reshape((number, 6)),
     )
 
 
 @compiled
-def begin_episodes(
-    jobs: Jobs,
-    machines: Machine,
-    rules: Rules,
-    total: int,
-    firsts: Ints,
-    length: int,
-    which: Ints,
-    visible: Ints,
-    observations: NDArray[np.float32],
-    masks: NDArray[np.bool_],
-) -> None:
-    """Begin the episodes ``which``, at the jobs ``firsts``."""
-    for place in range(len(which)):
-        index = which[place]
-        machine = row(machines, index)
-        begin_episode(jobs, machine, rules, total, firsts[place], firsts[place] + length)
-        observe(jobs, machine, visible[index], observations[index], masks[index])
+def episode_words(length: int, room: int, rows: int) -> int:
+    """How many words an episode takes: jobs, jobs that can run at once, rows of the observation."""
+    return _HEADER + 1 + 3 * length + 4 * room + rows + 2 * (length + room + 2) + 4 * rows + rows
 
 
 @compiled
-def step_episodes(
-    jobs: Jobs,
-    machines: Machine,
-    rules: Rules,
+def unpack_episode(packed: Ints) -> Episode:
+    """The episode in an array of :func:`episode_words` words."""
+    length, room, rows = packed[_LENGTH], packed[_ROOM], packed[_ROWS]
+    queue = _HEADER + 1
+    scores = queue + length
+    ends = scores + length
+    ending = ends + room
+    releases = ending + room
+    releasing = releases + room
+    start = releasing + room
+    visible = start + length
+    times = visible + rows
+    free = times + length + room + 2
+    observation = free + length + room + 2
+    mask = observation + 4 * rows
+    return Episode(
+        Machine(
+            packed[:COUNTS],
+            packed[_HEADER:queue].view(np.float64),
+            packed[queue:scores],
+            packed[scores:ends].view(np.float64),
+            packed[ends:ending].view(np.float64),
+            packed[ending:releases],
+            packed[releases:releasing].view(np.float64),
+            packed[releasing:start],
+            packed[start:visible].view(np.float64),
+        ),
+        Rules(packed[_DECISION], packed[_BACKFILL], packed[_REWARD], packed[_PROCESSORS]),
+        Profile(packed[times:free].view(np.float64), packed[free:observation]),
+        packed[visible:times],
+        packed[observation:mask].view(np.float32).reshape((rows, 8)),
+        packed[mask : mask + rows].view(np.int8)[:rows],
+    )
+
+
+@compiled
+def prepare_episodes(packed: Ints, length: int, room: int, rows: int, rules: Rules) -> None:
+    """Write the sizes and rules into every row."""
+    for index in range(len(packed)):
+        header = packed[index]
+        header[_LENGTH], header[_ROOM], header[_ROWS] = length, room, rows
+        header[_DECISION], header[_BACKFILL] = rules.decision, rules.backfill
+        header[_REWARD], header[_PROCESSORS] = rules.reward, rules.processors
+
+
+@compiled
+def begin(packed_jobs: Ints, packed: Ints, total: int, first: int) -> None:
+    """Begin one episode at the job ``first``."""
+    jobs, episode = unpack_jobs(packed_jobs), unpack_episode(packed)
+    machine, rows = episode.machine, len(episode.visible)
+    begin_episode(jobs, machine, episode.rules, total, first, first + len(machine.start))
+    machine.counts[SHOWN] = rows
+    observe(jobs, episode)
+
+
+@compiled
+def step(packed_jobs: Ints, packed: Ints, action: int) -> tuple[float, bool]:
+    """One action in one episode: the reward, and whether every job has started."""
+    return _step(unpack_jobs(packed_jobs), unpack_episode(packed), action)
+
+
+@compiled
+def begin_all(packed_jobs: Ints, packed: Ints, total: int, which: Ints, firsts: Ints) -> None:
+    """Begin the episodes in the rows ``which``."""
+    for place in range(len(which)):
+        begin(packed_jobs, packed[which[place]], total, firsts[place])
+
+
+@compiled
+def step_all(
+    packed_jobs: Ints,
+    packed: Ints,
     actions: Ints,
-    profile: Profile,
     idle: NDArray[np.bool_],
-    visible: Ints,
-    observations: NDArray[np.float32],
-    masks: NDArray[np.bool_],
     rewards: Floats,
     over: NDArray[np.bool_],
 ) -> None:
-    """One action in each episode that is not ``idle``."""
-    for index in range(len(actions)):
-        if not idle[index]:
-            rewards[index], over[index] = step_episode(
-                jobs,
-                row(machines, index),
-                rules,
-                actions[index],
-                profile,
-                visible[index],
-                observations[index],
-                masks[index],
-            )
+    """One action in every row that is not ``idle``."""
+    jobs = unpack_jobs(packed_jobs)
+    for index in range(len(packed)):
+        if idle[index]:
+            rewards[index], over[index] = 0.0, False
+        else:
+            rewards[index], over[index] = _step(jobs, unpack_episode(packed[index]), actions[index])
+
+
+# ---------------------------------------------------------------- rules
 
 
 @compiled
