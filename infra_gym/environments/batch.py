@@ -38,111 +38,22 @@ each reset unless ``start`` or ``options={"start": INDEX}`` says which.
 
 from __future__ import annotations
 
-import functools
 import operator
-from pathlib import Path
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
-from numpy.typing import NDArray
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
 
+from infra_gym.environments.batch_rules import BatchRules
 from infra_gym.errors import ActionError, EpisodeOverError, NotReadyError, SettingsError
-from infra_gym.simulators import batch as simulator
-from infra_gym.simulators.batch import Backfill, Decision, Reward
-from infra_gym.workloads.batch import BatchJobs, episode_jobs, scheduling_jobs
-from infra_gym.workloads.generated import SHIPPED_TRACE
-from infra_gym.workloads.swf import read_swf
 
-FEATURES = 8
 Observation = NDArray[np.float32]
 
-
-class BatchRules:
-    """The arguments of the environment, checked, and what both its forms make of them.
-
-    Args:
-        trace: An SWF file; default: a small generated one that comes with the package.
-        jobs: Jobs an episode, at least 1.
-        start: The place of the first one in the trace as it is sorted; left out, one is drawn.
-        backfill: ``none``, ``easy``, or with ``decision="queue"`` also ``conservative``.
-        decision: ``queue`` or ``head``.
-        reward: ``bounded_slowdown``, ``slowdown``, ``turnaround``, ``utilisation`` or ``wait``.
-        max_queue: Rows of the observation, at least 1.
-
-    Raises:
-        SettingsError: An argument that cannot be.
-        UsageError: The trace cannot be used.
-    """
-
-    def __init__(
-        self,
-        *,
-        trace: str | Path | None = None,
-        jobs: int = 256,
-        start: int | None = None,
-        backfill: Backfill = "none",
-        decision: Decision = "queue",
-        reward: Reward = "bounded_slowdown",
-        max_queue: int = 128,
-    ) -> None:
-        simulator.one_of("decision", decision, get_args(Decision))
-        simulator.one_of("reward", reward, get_args(Reward))
-        allowed = ("none", "easy") if decision == "head" else get_args(Backfill)
-        simulator.one_of(f'with decision="{decision}", backfill', backfill, allowed)
-        for name, number in (("jobs", jobs), ("max_queue", max_queue)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise SettingsError(f"{name} must be a whole number of at least 1, not {number!r}.")
-        path = Path(trace) if trace is not None else SHIPPED_TRACE
-        self.jobs = _jobs(path, _version(path), decision)
-        self.length = jobs
-        self.start = start
-        self.max_queue = max_queue
-        if jobs > len(self.jobs):
-            raise SettingsError(
-                f"jobs must be at most {len(self.jobs)}, for {path.name} has no more, not {jobs}."
-            )
-        if start is not None:
-            self.first(start)
-        self.packed_jobs = simulator.packed_jobs(self.jobs)
-        self._rules = simulator.kernel_rules(self.jobs, decision, backfill, reward)
-        self.observation_space = spaces.Box(0.0, 1.0, (max_queue, FEATURES), np.float32)
-        self.action_space = spaces.Discrete(max_queue)
-
-    def first(self, start: Any) -> int:
-        """``start`` as the place of an episode's first job.
-
-        Raises:
-            SettingsError: No episode begins there.
-        """
-        last = len(self.jobs) - self.length
-        if isinstance(start, bool) or not isinstance(start, int | np.integer):
-            raise SettingsError(f"start must be a whole number, not {start!r}.")
-        if not 0 <= start <= last:
-            raise SettingsError(
-                f"start must be 0 to {last}, for {self.length} of {len(self.jobs)} jobs follow, "
-                f"not {start}."
-            )
-        return int(start)
-
-    def draw(self, rng: np.random.Generator, options: dict[str, Any] | None) -> int:
-        """Where an episode begins: by ``options``, by ``start``, or at random."""
-        if options and "start" in options:
-            return self.first(options["start"])
-        if self.start is not None:
-            return self.start
-        return int(rng.integers(len(self.jobs) - self.length + 1))
-
-    def episodes(self, number: int) -> NDArray[np.int64]:
-        """Room for so many episodes, a row each."""
-        return simulator.new_episodes(
-            self.jobs, self._rules, length=self.length, rows=self.max_queue, number=number
-        )
-
-    def metrics(self, first: int, start_s: NDArray[np.float64]) -> dict[str, float]:
-        """What came of an episode's start times."""
-        return simulator.schedule_metrics(self.jobs, start_s, first=first)
+_RESET = "env.reset()"
 
 
 class BatchSchedulingEnv(gym.Env[Observation, Any]):
@@ -248,16 +159,211 @@ def row(action: Any, rows: int) -> int:
 
 def _not_running(state: str) -> NotReadyError | EpisodeOverError:
     if state == "over":
-        return EpisodeOverError("Every job has started.", next_command="env.reset()")
-    return NotReadyError("The environment was not reset.", next_command="env.reset()")
+        return EpisodeOverError("Every job has started.", next_command=_RESET)
+    return NotReadyError("The environment was not reset.", next_command=_RESET)
 
 
-def _version(path: Path) -> int:
-    """Changes when the file does."""
-    return path.stat().st_mtime_ns if path.is_file() else 0
+class BatchSchedulingVectorEnv(VectorEnv[Observation, ArrayLike, NDArray[Any]]):
+    """Many of :class:`BatchSchedulingEnv`, stepped in one compiled loop.
+
+    Each gives the numbers that a single one gives that was reset with the same seed.
+
+    Args:
+        num_envs: How many; at least 1.
+        autoreset_mode: What happens to an environment whose episode ended: ``NextStep`` (its next
+            step is a reset), ``SameStep`` (it is reset at once, its last observation is in
+            ``info["final_obs"]``), ``Disabled`` (``reset`` with a ``reset_mask`` is due).
+        info: Whether infos have ``action_mask``, int8 of shape (num_envs, max_queue), and of ended
+            episodes ``metrics`` (in ``final_info`` with ``SameStep``). :meth:`action_masks` has the
+            masks in any case.
+        arguments: As for :class:`BatchRules`.
+
+    Raises:
+        SettingsError: An argument that cannot be.
+        UsageError: The trace cannot be used.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 - as Gymnasium declares it
+        "render_modes": [],
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        info: bool = False,
+        **arguments: Any,
+    ) -> None:
+        from infra_gym.simulators import batch_kernel as kernel
+
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
+            raise SettingsError(
+                f"num_envs must be a whole number of at least 1, not {num_envs!r}."
+            )
+        try:
+            self._autoreset = AutoresetMode(autoreset_mode)
+        except ValueError:
+            known = ", ".join(mode.value for mode in AutoresetMode)
+            raise SettingsError(
+                f"autoreset_mode must be one of {known}, not {autoreset_mode!r}."
+            ) from None
+        self.metadata = {**self.metadata, "autoreset_mode": self._autoreset}
+        self.num_envs = num_envs
+        self.batch = BatchRules(**arguments)
+        self.single_observation_space = self.batch.observation_space
+        self.single_action_space = self.batch.action_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._info = info
+        self._kernel = kernel
+        self._packed = self.batch.episodes(num_envs)
+        self._episodes = [kernel.unpack_episode(row) for row in self._packed]
+        rows = self.batch.max_queue
+        end = self._packed.shape[1]
+        self._masks = self._packed[:, end - rows :].view(np.int8)[:, :rows]
+        observations = self._packed[:, end - 5 * rows : end - rows].view(np.float32)
+        self._observations = observations.reshape(num_envs, rows, -1)
+        self._generators: list[np.random.Generator] = []
+        self._ended = np.zeros(num_envs, dtype=np.bool_)
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begin episodes.
+
+        Args:
+            seed: One for each environment; a single number s stands for s, s + 1, s + 2 and so on;
+                left out, the generators go on.
+            options: ``{"reset_mask": mask}``: only where the mask, bool of shape (num_envs,), is
+                true. ``{"start": INDEX}``: all begin at that job.
+
+        Raises:
+            SettingsError: The seeds, the mask or the start do not fit.
+        """
+        options = dict(options or {})
+        mask = self._reset_mask(options.pop("reset_mask", None))
+        self._seed(seed, mask)
+        self._begin(np.flatnonzero(mask), options)
+        return self._observations.copy(), self._infos(np.zeros(self.num_envs, dtype=np.bool_))
+
+    def step(
+        self, actions: ArrayLike
+    ) -> tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """A step of each environment; all arrays are new ones.
+
+        Raises:
+            ActionError: The actions are not rows; nothing has moved.
+            EpisodeOverError: Without autoreset: an environment's episode is over.
+            NotReadyError: ``reset`` comes first.
+        """
+        if not self._generators:
+            raise _not_running("new")
+        idle = self._ended
+        if self._autoreset == AutoresetMode.DISABLED and idle.any():
+            raise EpisodeOverError(
+                f"The episodes of environments {np.flatnonzero(idle).tolist()} are over.",
+                next_command='envs.reset(options={"reset_mask": terminations})',
+            )
+        chosen = _rows(actions, self.num_envs, self.batch.max_queue)
+        rewards = np.empty(self.num_envs, dtype=np.float64)
+        over = np.empty(self.num_envs, dtype=np.bool_)
+        self._kernel.step_all(self.batch.packed_jobs, self._packed, chosen, idle, rewards, over)
+        self._ended = over.copy()
+        if idle.any():
+            self._begin(np.flatnonzero(idle), {})
+        infos: dict[str, Any] = {}
+        if self._autoreset == AutoresetMode.SAME_STEP and over.any():
+            infos = self._finish(over)
+        else:
+            infos = self._infos(over)
+        return self._observations.copy(), rewards, over, np.zeros_like(over), infos
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which rows have a job; shape (num_envs, max_queue)."""
+        return self._masks.astype(np.bool_)
+
+    def _reset_mask(self, mask: Any) -> NDArray[np.bool_]:
+        if mask is None:
+            return np.ones(self.num_envs, dtype=np.bool_)
+        given = np.asarray(mask)
+        if given.dtype != np.bool_ or given.shape != (self.num_envs,) or not given.any():
+            raise SettingsError(
+                f"reset_mask must be bool of shape ({self.num_envs},) and true somewhere, "
+                f"not {mask!r}."
+            )
+        if not self._generators and not given.all():
+            raise NotReadyError(
+                "The first reset must be of all environments.", next_command="envs.reset()"
+            )
+        return given
+
+    def _seed(self, seed: int | Sequence[int | None] | None, mask: NDArray[np.bool_]) -> None:
+        if seed is None:
+            seeds: list[int | None] = [None] * self.num_envs
+        elif isinstance(seed, int | np.integer):
+            seeds = [int(seed) + place for place in range(self.num_envs)]
+        else:
+            seeds = list(seed)
+        if len(seeds) != self.num_envs:
+            raise SettingsError(f"{self.num_envs} seeds are needed, not {len(seeds)}.")
+        if not self._generators:
+            self._generators = [gym.utils.seeding.np_random()[0] for _ in seeds]
+        for place in np.flatnonzero(mask).tolist():
+            if seeds[place] is not None:
+                self._generators[place] = gym.utils.seeding.np_random(seeds[place])[0]
+
+    def _begin(self, places: NDArray[np.int64], options: dict[str, Any]) -> None:
+        firsts = [self.batch.draw(self._generators[place], options) for place in places.tolist()]
+        self._kernel.begin_all(
+            self.batch.packed_jobs,
+            self._packed,
+            self.batch.jobs.total_nodes,
+            places,
+            np.array(firsts, dtype=np.int64),
+        )
+        self._ended[places] = False
+
+    def _finish(self, over: NDArray[np.bool_]) -> dict[str, Any]:
+        """Reset what has ended at once; the infos of its end."""
+        final = np.full(self.num_envs, None, dtype=object)  # as Gymnasium's own
+        for place in np.flatnonzero(over).tolist():
+            final[place] = self._observations[place].copy()
+        infos = {
+            "final_obs": final,
+            "_final_obs": over.copy(),
+            "final_info": self._infos(over),
+            "_final_info": over.copy(),
+        }
+        self._begin(np.flatnonzero(over), {})
+        return infos | self._infos(np.zeros_like(over))
+
+    def _infos(self, over: NDArray[np.bool_]) -> dict[str, Any]:
+        if not self._info:
+            return {}
+        infos: dict[str, Any] = {
+            "action_mask": self._masks.copy(),
+            "_action_mask": np.ones(self.num_envs, dtype=np.bool_),
+        }
+        if over.any():
+            metrics: dict[str, NDArray[np.float64]] = {}
+            for place in np.flatnonzero(over).tolist():
+                machine = self._episodes[place].machine
+                first = int(machine.counts[self._kernel.FIRST])
+                for name, value in self.batch.metrics(first, machine.start).items():
+                    metrics.setdefault(name, np.zeros(self.num_envs))[place] = value
+            infos |= {"metrics": metrics, "_metrics": over.copy()}
+        return infos
 
 
-@functools.lru_cache(maxsize=4)
-def _jobs(path: Path, version: int, decision: Decision) -> BatchJobs:  # noqa: ARG001
-    trace = read_swf(path)
-    return episode_jobs(trace) if decision == "head" else scheduling_jobs(trace)
+def _rows(actions: ArrayLike, number: int, rows: int) -> NDArray[np.int64]:
+    given = np.asarray(actions)
+    if given.shape != (number,) or given.dtype.kind not in "iu":
+        raise ActionError(f"The actions must be {number} whole numbers, not {actions!r}.")
+    if given.min() < 0 or given.max() >= rows:
+        raise ActionError(f"The actions must be rows, 0 to {rows - 1}, not {actions!r}.")
+    return given.astype(np.int64)

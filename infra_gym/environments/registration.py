@@ -1,4 +1,4 @@
-"""Every definition of the catalog as an id of ``gym.make``."""
+"""Every definition of the catalog, and every simulated environment, as an id of ``gym.make``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,20 @@ from infra_gym.errors import DefinitionError
 
 ENTRY_POINT = "infra_gym.environments.make:make"
 
+SIMULATED = {"BatchScheduling-v0": "infra_gym.environments.batch:BatchScheduling"}
+"""Ids of the environments that have no definition, and where they are: the single form there ends
+with ``Env``, the batch with ``VectorEnv``. They are imported when one is made."""
+
 
 def register_all() -> None:
     """Register what is not registered yet; importing :mod:`infra_gym` does it."""
+    for environment_id, place in SIMULATED.items():
+        if environment_id not in gym.registry:
+            gym.register(
+                environment_id,
+                entry_point=f"{place}Env",
+                vector_entry_point=f"{place}VectorEnv",
+            )
     for environment_id in definition_ids():
         if environment_id in gym.registry:
             continue

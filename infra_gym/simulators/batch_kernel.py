@@ -106,12 +106,16 @@ class Rules(NamedTuple):
 class Episode(NamedTuple):
     """A machine with an agent: the jobs it may choose, what it sees of them, and which rows do.
 
-    Shapes: ``visible`` and ``mask`` (rows,), ``observation`` (rows, 8).
+    ``shortest`` and ``smallest`` are all jobs by requested time and by nodes, sorted only where more
+    can wait than are visible. Shapes: these (jobs,), ``visible`` and ``mask`` (rows,),
+    ``observation`` (rows, 8).
     """
 
     machine: Machine
     rules: Rules
     profile: Profile
+    shortest: Ints
+    smallest: Ints
     visible: Ints
     observation: NDArray[np.float32]
     mask: NDArray[np.int8]
@@ -767,29 +771,46 @@ def _into_order(machine: Machine, job: int) -> None:
 
 
 @compiled
-def choose_visible(jobs: Jobs, machine: Machine, visible: Ints) -> int:
+def _sort_for_choosing(jobs: Jobs, episode: Episode) -> None:
+    """Order the episode's jobs for :func:`choose_visible`; equals by submit time, then as they are."""
+    first, last = episode.machine.counts[FIRST], episode.machine.counts[LAST]
+    by_submit = first + np.argsort(jobs.submit[first:last], kind="mergesort")
+    episode.shortest[:] = by_submit[np.argsort(jobs.requested[by_submit], kind="mergesort")]
+    episode.smallest[:] = by_submit[np.argsort(jobs.nodes[by_submit], kind="mergesort")]
+
+
+@compiled
+def _next_waiting(machine: Machine, order: Ints, place: int) -> int:
+    """The first place in ``order`` from ``place`` on whose job waits."""
+    first, arrived = machine.counts[FIRST], machine.counts[NEXT]
+    while order[place] >= arrived or not math.isnan(machine.start[order[place] - first]):
+        place += 1
+    return place
+
+
+@compiled
+def choose_visible(machine: Machine, episode: Episode) -> int:
     """Write the jobs that can be chosen, and give how many.
 
     All that wait, in order of arrival; where they are too many, in turn the shortest requested time
-    and the fewest nodes, each the next that is not there yet.
+    and the fewest nodes, each the next in its order, if it is not there yet.
     """
-    waiting, most = machine.counts[WAITING], len(visible)
+    waiting, visible = machine.counts[WAITING], episode.visible
+    most = len(visible)
     if waiting <= most:
         visible[:waiting] = machine.queue[:waiting]
         return waiting
-    queue = machine.queue[:waiting]
-    shortest = np.argsort(jobs.requested[queue], kind="mergesort")
-    smallest = np.argsort(jobs.nodes[queue], kind="mergesort")
-    taken = np.zeros(waiting, dtype=np.bool_)
-    count = 0
-    for place in range(waiting):
-        for slot in (shortest[place], smallest[place]):
-            if count < most and not taken[slot]:
-                taken[slot] = True
-                visible[count] = queue[slot]
+    first, taken = machine.counts[FIRST], machine.scores
+    taken[:] = 0.0
+    count, long_place, wide_place = 0, -1, -1
+    while count < most:
+        long_place = _next_waiting(machine, episode.shortest, long_place + 1)
+        wide_place = _next_waiting(machine, episode.smallest, wide_place + 1)
+        for job in (episode.shortest[long_place], episode.smallest[wide_place]):
+            if count < most and taken[job - first] == 0.0:
+                taken[job - first] = 1.0
+                visible[count] = job
                 count += 1
-        if count == most:
-            break
     return count
 
 
@@ -797,7 +818,7 @@ def choose_visible(jobs: Jobs, machine: Machine, visible: Ints) -> int:
 def observe(jobs: Jobs, episode: Episode) -> None:
     """Write what the agent sees, and which actions choose a job."""
     machine, observation, mask = episode.machine, episode.observation, episode.mask
-    count = choose_visible(jobs, machine, episode.visible)
+    count = choose_visible(machine, episode)
     now, free = machine.clock[0], machine.counts[FREE]
     for row in range(count):
         job = episode.visible[row]
@@ -885,7 +906,7 @@ def unpack_jobs(packed: Ints) -> Jobs:
 @compiled
 def episode_words(length: int, room: int, rows: int) -> int:
     """How many words an episode takes: jobs, jobs that can run at once, rows of the observation."""
-    return _HEADER + 1 + 3 * length + 4 * room + rows + 2 * (length + room + 2) + 4 * rows + rows
+    return _HEADER + 1 + 5 * length + 4 * room + rows + 2 * (length + room + 2) + 4 * rows + rows
 
 
 @compiled
@@ -899,7 +920,9 @@ def unpack_episode(packed: Ints) -> Episode:
     releases = ending + room
     releasing = releases + room
     start = releasing + room
-    visible = start + length
+    shortest = start + length
+    smallest = shortest + length
+    visible = smallest + length
     times = visible + rows
     free = times + length + room + 2
     observation = free + length + room + 2
@@ -914,10 +937,12 @@ def unpack_episode(packed: Ints) -> Episode:
             packed[ending:releases],
             packed[releases:releasing].view(np.float64),
             packed[releasing:start],
-            packed[start:visible].view(np.float64),
+            packed[start:shortest].view(np.float64),
         ),
         Rules(packed[_DECISION], packed[_BACKFILL], packed[_REWARD], packed[_PROCESSORS]),
         Profile(packed[times:free].view(np.float64), packed[free:observation]),
+        packed[shortest:smallest],
+        packed[smallest:visible],
         packed[visible:times],
         packed[observation:mask].view(np.float32).reshape((rows, 8)),
         packed[mask : mask + rows].view(np.int8)[:rows],
@@ -940,6 +965,8 @@ def begin(packed_jobs: Ints, packed: Ints, total: int, first: int) -> None:
     jobs, episode = unpack_jobs(packed_jobs), unpack_episode(packed)
     machine, rows = episode.machine, len(episode.visible)
     begin_episode(jobs, machine, episode.rules, total, first, first + len(machine.start))
+    if len(machine.start) > rows:
+        _sort_for_choosing(jobs, episode)
     machine.counts[SHOWN] = rows
     observe(jobs, episode)
 
