@@ -80,7 +80,7 @@ def postfix(text: str, names: Sequence[str]) -> Program:
     if unknown:
         raise ExpressionError(
             f"{unknown[0]!r} is not known in {expression.text!r}."
-            f"{did_you_mean(unknown[0], list(names))} The names are {', '.join(names)}."
+            f"{did_you_mean(unknown[0], list(names))}"
         )
     writer = _Writer(tuple(names))
     writer.write(ast.parse(expression.text, mode="eval").body)

@@ -206,6 +206,40 @@ def play(
     return machine.start
 
 
+def score_jobs(
+    jobs: BatchJobs, score: str, some: NDArray[np.int64], now: float
+) -> NDArray[np.float64]:
+    """The scores of waiting jobs.
+
+    Args:
+        jobs: All jobs.
+        score: One of :data:`SCORES`, or an expression over :data:`NAMES`.
+        some: The places in ``jobs`` of those that wait, int64.
+        now: The time in seconds.
+
+    Raises:
+        ExpressionError: The score is malformed, or of some job no number; names the job.
+    """
+    from infra_gym.simulators import batch_kernel as kernel
+
+    queue = kernel.Jobs(
+        jobs.submit[some],
+        jobs.run[some],
+        jobs.requested[some],
+        jobs.processors[some],
+        jobs.nodes[some],
+        np.empty((0, 6), dtype=np.float32),
+    )
+    number = len(some)
+    scores = kernel.evaluate(
+        compiled_score(score, number), queue, np.arange(number), number, float(now)
+    )
+    unknown = np.flatnonzero(np.isnan(scores))
+    if len(unknown):
+        raise no_score(jobs, score, int(some[unknown[0]]))
+    return scores
+
+
 def schedule_metrics(
     jobs: BatchJobs, start: NDArray[np.float64], *, first: int = 0
 ) -> dict[str, float]:

@@ -202,9 +202,20 @@ def test_long_traces(formula, backfill):
 @pytest.mark.parametrize("formula", ["w", "-t", "w/z+l/t"])
 @pytest.mark.parametrize("name", ["lublin_256", "lublin_256_new2", "HPC2N-2002-2.2-cln"])
 def test_real_traces(name, formula, backfill, per_event):
-    jobs = first(scheduling_jobs(read_swf(TRACES / f"{name}.swf.gz")), 400)
+    jobs = first(scheduling_jobs(read_swf(TRACES / f"{name}.swf.gz")), 200)
     ours = simulate(jobs, Policy(formula, backfill, per_event=per_event))
     np.testing.assert_array_equal(ours.start, model_starts(jobs, formula, backfill, per_event))
+
+
+@real
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("backfill", ["none", "easy"])
+@pytest.mark.parametrize("name", ["lublin_256", "HPC2N-2002-2.2-cln"])
+def test_long_real_traces(name, backfill):
+    jobs = first(scheduling_jobs(read_swf(TRACES / f"{name}.swf.gz")), 2500)
+    ours = simulate(jobs, Policy("wfp", backfill, per_event=True))
+    np.testing.assert_array_equal(ours.start, model_starts(jobs, "(w/t)**3*n", backfill, True))
 
 
 def test_named_scores_are_formulas_of_the_model():
