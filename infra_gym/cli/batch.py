@@ -45,7 +45,7 @@ def simulate(
         typer.Option(
             metavar="fcfs|sjf|wfp|uni|f1|EXPR",
             help="Whose score is highest goes first: a name, or an expression over s submit time, "
-            "t requested time, n processors, w time waited, z longest wait, l least requested time.",
+            "t requested time, n processors, w time waited, z longest w, l least t.",
         ),
     ] = "fcfs",
     backfill: Annotated[
@@ -61,13 +61,13 @@ def simulate(
         int,
         typer.Option(
             metavar="K",
-            help="Start the first K jobs in the order that ends soonest; 1 keeps the score's order.",
+            help="Start the first K jobs in the order that ends soonest; 1: in the score's.",
         ),
     ] = 1,
     processors: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="The machine's; default: MaxProcs, else MaxNodes of the trace.",
+            metavar="N", min=1, help="The machine's; default: the trace's MaxProcs or MaxNodes.",
             show_default=False,
         ),
     ] = None,
@@ -84,7 +84,9 @@ def simulate(
     ] = None,
     ult: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write CQSim's .ult, a line an event.", show_default=False),
+        typer.Option(
+            metavar="FILE", help="Write CQSim's .ult, a line an event.", show_default=False
+        ),
     ] = None,
 ) -> None:  # fmt: skip
     """Say when every job starts, and what its users and the machine's owner get from it."""

@@ -1,32 +1,34 @@
 """BatchScheduling-v0: an agent decides which job of a supercomputer's queue starts next.
 
-**Actions.** ``Discrete(max_queue)``: the row of the observation whose job is meant. What that does
-depends on ``decision``:
+**Actions.** ``Discrete(max_queue)``: the row of the observation whose job is meant. What that
+does depends on ``decision``:
 
-- ``"head"`` follows RLScheduler: the job is next, whatever happens. If it does not fit, time goes on,
-  event by event, until it does; arrivals come before releases. With ``backfill="easy"`` jobs that fit
-  and by request end strictly before the time at which enough nodes are promised to it start meanwhile,
-  in order of arrival, tried before every event. If the queue is then empty, time goes on until a job
-  arrives. A row without a job starts nothing: time goes on by 360 s or until the next event.
-- ``"queue"`` follows CQSim's scan: at every time at which something happened the agent names jobs. One
-  that fits starts at once, and the agent names the next. At the first that does not fit it is given
-  its reservation, others behind it are backfilled in order of arrival, and time goes on to the next
-  event, and to the next at which a job waits. A row without a job only lets time go on.
+- ``"head"`` follows RLScheduler: the job is next, whatever happens. If it does not fit, time goes
+  on, event by event, until it does; arrivals come before releases. With ``backfill="easy"`` jobs
+  that fit and by request end strictly before the time at which enough nodes are promised to it
+  start meanwhile, in order of arrival, tried before every event. If the queue is then empty, time
+  goes on until a job arrives. A row without a job starts nothing: time goes on by 360 s or until
+  the next event.
+- ``"queue"`` follows CQSim's scan: at every time at which something happened the agent names
+  jobs. One that fits starts at once, and the agent names the next. At the first that does not fit
+  it is given its reservation, others behind it are backfilled in order of arrival, and time goes
+  on to the next event, and to the next at which a job waits. A row without a job only lets time
+  go on.
 
-**Observations.** Float32 of shape (max_queue, 8) in [0, 1]. A row is a waiting job: time waited over
-12 h; requested time over the longest run time of the trace; processors over the machine's; requested
-memory, user, group, executable over the largest of the trace (1 where unknown); and 0.99999 if it fits
-now, else 0.00001. Ratios end at 0.99999. Rows without a job are ``[0, 1, 1, 1, 1, 1, 1, 0]``. Rows are
-in order of arrival; of more than ``max_queue`` waiting jobs, in turn the one with the shortest
-requested time and the one with the fewest nodes are shown.
+**Observations.** Float32 of shape (max_queue, 8) in [0, 1]. A row is a waiting job: time waited
+over 12 h; requested time over the longest run time of the trace; processors over the machine's;
+requested memory, user, group, executable over the largest of the trace (1 where unknown); and
+0.99999 if it fits now, else 0.00001. Ratios end at 0.99999. Rows without a job are ``[0, 1, 1, 1,
+1, 1, 1, 0]``. Rows are in order of arrival; of more than ``max_queue`` waiting jobs, in turn the
+one with the shortest requested time and the one with the fewest nodes are shown.
 
-**Rewards.** 0 until the last job has started; then, by ``reward``, minus the mean over the episode's
-jobs of ``bounded_slowdown`` (max(1, (wait + run) / max(run, 10 s))), ``slowdown``, ``turnaround``
-(seconds) or ``wait`` (seconds), or plus ``utilisation`` (processor-seconds run over those there were
-until the last start).
+**Rewards.** 0 until the last job has started; then, by ``reward``, minus the mean over the
+episode's jobs of ``bounded_slowdown`` (max(1, (wait + run) / max(run, 10 s))), ``slowdown``,
+``turnaround`` (seconds) or ``wait`` (seconds), or plus ``utilisation`` (processor-seconds run
+over those there were until the last start).
 
-**Start.** An empty machine at the arrival of the first of ``jobs`` consecutive jobs, drawn anew at
-each reset unless ``start`` or ``options={"start": INDEX}`` says which.
+**Start.** An empty machine at the arrival of the first of ``jobs`` consecutive jobs, drawn anew
+at each reset unless ``start`` or ``options={"start": INDEX}`` says which.
 
 **End.** Terminated when every job has started. Then ``info["metrics"]`` has
 :func:`infra_gym.simulators.batch.schedule_metrics` and ``info["start_s"]`` the start times.
@@ -50,6 +52,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from infra_gym.environments.batch_rules import BatchRules
 from infra_gym.errors import ActionError, EpisodeOverError, NotReadyError, SettingsError
+from infra_gym.simulators import batch_packed
+from infra_gym.simulators.batch_machine import FIRST, FREE, SHOWN, WAITING
 
 Observation = NDArray[np.float32]
 
@@ -62,15 +66,12 @@ class BatchSchedulingEnv(gym.Env[Observation, Any]):
     metadata = {"render_modes": []}  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(self, *, render_mode: str | None = None, **arguments: Any) -> None:
-        from infra_gym.simulators import batch_kernel as kernel
-
         self.batch = BatchRules(**arguments)
         self.render_mode = render_mode
         self.observation_space = self.batch.observation_space
         self.action_space = self.batch.action_space
-        self._kernel = kernel
         self._packed = self.batch.episodes(1)[0]
-        self._episode = kernel.unpack_episode(self._packed)
+        self._episode = batch_packed.unpack_episode(self._packed)
         self._state = "new"
 
     def reset(
@@ -88,7 +89,7 @@ class BatchSchedulingEnv(gym.Env[Observation, Any]):
         super().reset(seed=seed)
         batch = self.batch
         first = batch.draw(self.np_random, options)
-        self._kernel.begin(batch.packed_jobs, self._packed, batch.jobs.total_nodes, first)
+        batch_packed.begin(batch.packed_jobs, self._packed, batch.jobs.total_nodes, first)
         self._state = "running"
         return self._episode.observation.copy(), {"action_mask": self._episode.mask.copy()}
 
@@ -104,7 +105,7 @@ class BatchSchedulingEnv(gym.Env[Observation, Any]):
             raise _not_running(self._state)
         batch, episode = self.batch, self._episode
         chosen = row(action, batch.max_queue)
-        reward, over = self._kernel.step(batch.packed_jobs, self._packed, chosen)
+        reward, over = batch_packed.step(batch.packed_jobs, self._packed, chosen)
         info: dict[str, Any] = {"action_mask": episode.mask.copy()}
         if over:
             self._state = "over"
@@ -119,7 +120,7 @@ class BatchSchedulingEnv(gym.Env[Observation, Any]):
     @property
     def first(self) -> int:
         """The place of the episode's first job in ``batch.jobs``."""
-        return int(self._episode.machine.counts[self._kernel.FIRST])
+        return int(self._episode.machine.counts[FIRST])
 
     @property
     def time_s(self) -> float:
@@ -129,17 +130,17 @@ class BatchSchedulingEnv(gym.Env[Observation, Any]):
     @property
     def free_nodes(self) -> int:
         """Nodes on which nothing runs."""
-        return int(self._episode.machine.counts[self._kernel.FREE])
+        return int(self._episode.machine.counts[FREE])
 
     @property
     def waiting(self) -> NDArray[np.int64]:
         """The places in ``batch.jobs`` of the jobs that wait, in order of arrival."""
-        return self._episode.machine.queue[: self._episode.machine.counts[self._kernel.WAITING]].copy()
+        return self._episode.machine.queue[: self._episode.machine.counts[WAITING]].copy()
 
     @property
     def shown(self) -> NDArray[np.int64]:
         """The places in ``batch.jobs`` of the jobs in the observation's rows."""
-        return self._episode.visible[: self._episode.machine.counts[self._kernel.SHOWN]].copy()
+        return self._episode.visible[: self._episode.machine.counts[SHOWN]].copy()
 
 
 def row(action: Any, rows: int) -> int:
@@ -196,12 +197,8 @@ class BatchSchedulingVectorEnv(VectorEnv[Observation, ArrayLike, NDArray[Any]]):
         info: bool = False,
         **arguments: Any,
     ) -> None:
-        from infra_gym.simulators import batch_kernel as kernel
-
         if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-            raise SettingsError(
-                f"num_envs must be a whole number of at least 1, not {num_envs!r}."
-            )
+            raise SettingsError(f"num_envs must be a whole number of at least 1, not {num_envs!r}.")
         try:
             self._autoreset = AutoresetMode(autoreset_mode)
         except ValueError:
@@ -217,9 +214,8 @@ class BatchSchedulingVectorEnv(VectorEnv[Observation, ArrayLike, NDArray[Any]]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._info = info
-        self._kernel = kernel
         self._packed = self.batch.episodes(num_envs)
-        self._episodes = [kernel.unpack_episode(row) for row in self._packed]
+        self._episodes = [batch_packed.unpack_episode(row) for row in self._packed]
         rows = self.batch.max_queue
         end = self._packed.shape[1]
         self._masks = self._packed[:, end - rows :].view(np.int8)[:, :rows]
@@ -253,7 +249,9 @@ class BatchSchedulingVectorEnv(VectorEnv[Observation, ArrayLike, NDArray[Any]]):
 
     def step(
         self, actions: ArrayLike
-    ) -> tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+    ) -> tuple[
+        Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]
+    ]:
         """A step of each environment; all arrays are new ones.
 
         Raises:
@@ -272,7 +270,7 @@ class BatchSchedulingVectorEnv(VectorEnv[Observation, ArrayLike, NDArray[Any]]):
         chosen = _rows(actions, self.num_envs, self.batch.max_queue)
         rewards = np.empty(self.num_envs, dtype=np.float64)
         over = np.empty(self.num_envs, dtype=np.bool_)
-        self._kernel.step_all(self.batch.packed_jobs, self._packed, chosen, idle, rewards, over)
+        batch_packed.step_all(self.batch.packed_jobs, self._packed, chosen, idle, rewards, over)
         self._ended = over.copy()
         if idle.any():
             self._begin(np.flatnonzero(idle), {})
@@ -319,7 +317,7 @@ class BatchSchedulingVectorEnv(VectorEnv[Observation, ArrayLike, NDArray[Any]]):
 
     def _begin(self, places: NDArray[np.int64], options: dict[str, Any]) -> None:
         firsts = [self.batch.draw(self._generators[place], options) for place in places.tolist()]
-        self._kernel.begin_all(
+        batch_packed.begin_all(
             self.batch.packed_jobs,
             self._packed,
             self.batch.jobs.total_nodes,
@@ -353,7 +351,7 @@ class BatchSchedulingVectorEnv(VectorEnv[Observation, ArrayLike, NDArray[Any]]):
             metrics: dict[str, NDArray[np.float64]] = {}
             for place in np.flatnonzero(over).tolist():
                 machine = self._episodes[place].machine
-                first = int(machine.counts[self._kernel.FIRST])
+                first = int(machine.counts[FIRST])
                 for name, value in self.batch.metrics(first, machine.start).items():
                     metrics.setdefault(name, np.zeros(self.num_envs))[place] = value
             infos |= {"metrics": metrics, "_metrics": over.copy()}

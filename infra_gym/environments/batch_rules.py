@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from infra_gym.errors import SettingsError
 from infra_gym.simulators import batch as simulator
+from infra_gym.simulators import batch_arrays as arrays
 from infra_gym.simulators.batch import Backfill, Decision, Reward
 from infra_gym.workloads.batch import BatchJobs, episode_jobs, scheduling_jobs
 from infra_gym.workloads.generated import SHIPPED_TRACE
@@ -67,8 +68,8 @@ class BatchRules:
             )
         if start is not None:
             self.first(start)
-        self.packed_jobs = simulator.packed_jobs(self.jobs)
-        self._rules = simulator.kernel_rules(self.jobs, decision, backfill, reward)
+        self.packed_jobs = arrays.packed_jobs(self.jobs)
+        self._rules = arrays.compiled_rules(self.jobs, decision, backfill, reward)
         self.observation_space = spaces.Box(0.0, 1.0, (max_queue, FEATURES), np.float32)
         self.action_space = spaces.Discrete(max_queue)
 
@@ -98,7 +99,7 @@ class BatchRules:
 
     def episodes(self, number: int) -> NDArray[np.int64]:
         """Room for so many episodes, a row each."""
-        return simulator.new_episodes(
+        return arrays.new_episodes(
             self.jobs, self._rules, length=self.length, rows=self.max_queue, number=number
         )
 

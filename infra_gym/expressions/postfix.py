@@ -143,7 +143,7 @@ class _Writer:
         self.instructions: list[tuple[Operation, float]] = []
         self.deepest = self._depth = 0
 
-    def write(self, node: ast.expr) -> None:
+    def write(self, node: ast.expr) -> None:  # noqa: C901 - a table
         match node:
             case ast.Constant():
                 self._add(Operation.NUMBER, float(node.value))  # type: ignore[arg-type]

@@ -11,20 +11,16 @@ breaks EASY's promise that the blocked job is never delayed.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.errors import ExpressionError, SettingsError
-from infra_gym.expressions import Operation, Program, postfix
+from infra_gym.expressions import Program, postfix
 from infra_gym.workloads.batch import BatchJobs
-
-if TYPE_CHECKING:
-    from infra_gym.simulators import batch_kernel as kernel
 
 Backfill = Literal["none", "easy", "conservative"]
 Reward = Literal["bounded_slowdown", "slowdown", "turnaround", "utilisation", "wait"]
@@ -85,9 +81,8 @@ class Schedule:
     Attributes:
         jobs: The jobs.
         start: When each started, float64.
-        finished: The jobs' places in the order in which they ended, int64.
-        events: One row an event: 0 submit or 1 end, the job's place, busy nodes, waiting jobs, their
-            nodes; int64 of shape (2 x jobs, 5).
+        events: One row an event: 0 submit or 1 end, the job's place, busy nodes, waiting jobs,
+            their nodes; int64 of shape (2 x jobs, 5).
         times: The events' times, float64 of shape (2 x jobs,).
     """
 
@@ -114,7 +109,11 @@ class Schedule:
         """
         jobs = self.jobs
         for job in self.finished.tolist():
-            size, start, submit = int(jobs.processors[job]), float(self.start[job]), jobs.submit[job]
+            size, start, submit = (
+                int(jobs.processors[job]),
+                float(self.start[job]),
+                jobs.submit[job],
+            )
             numbers = (
                 jobs.requested[job],
                 jobs.run[job],
@@ -155,24 +154,26 @@ def simulate(jobs: BatchJobs, policy: Policy) -> Schedule:
     Raises:
         ExpressionError: The score of a job is no number (a division by zero, say); names the job.
     """
-    from infra_gym.simulators import batch_kernel as kernel
+    from infra_gym.simulators import batch_arrays as arrays
+    from infra_gym.simulators.batch_machine import empty_machine
+    from infra_gym.simulators.batch_scheduler import Log, schedule_all
 
-    score = compiled_score(policy.score, len(jobs))
-    machine = new_machine(jobs, len(jobs))
-    kernel.empty_machine(machine, jobs.total_nodes, 0, len(jobs))
+    score = arrays.compiled_score(policy.score, len(jobs))
+    machine = arrays.new_machine(jobs, len(jobs))
+    empty_machine(machine, jobs.total_nodes, 0, len(jobs))
     room = len(jobs) + len(machine.ends) + 2
-    log = kernel.Log(
+    log = Log(
         np.empty(2 * len(jobs), dtype=np.float64), np.empty((2 * len(jobs), 5), dtype=np.int64)
     )
-    failed = kernel.schedule_all(
-        kernel_jobs(jobs),
+    failed = schedule_all(
+        arrays.compiled_jobs(jobs),
         machine,
         score,
         get_args(Backfill).index(policy.backfill),
         policy.per_event,
-        window_permutations(policy.window),
-        new_profile(room),
-        new_profile(room),
+        arrays.window_permutations(policy.window),
+        arrays.new_profile(room),
+        arrays.new_profile(room),
         log,
     )
     if failed >= 0:
@@ -195,12 +196,13 @@ def play(
     Raises:
         ExpressionError: The score is malformed, or of some job no number.
     """
-    from infra_gym.simulators import batch_kernel as kernel
+    from infra_gym.simulators import batch_arrays as arrays
+    from infra_gym.simulators.batch_episode import begin_episode, play_rule
 
-    machine, packed = new_machine(jobs, length), kernel_jobs(jobs)
-    rules = kernel_rules(jobs, "head", backfill, "bounded_slowdown")
-    kernel.begin_episode(packed, machine, rules, jobs.total_nodes, start, start + length)
-    failed = kernel.play_rule(packed, machine, rules, compiled_score(score, length))
+    machine, packed = arrays.new_machine(jobs, length), arrays.compiled_jobs(jobs)
+    rules = arrays.compiled_rules(jobs, "head", backfill, "bounded_slowdown")
+    begin_episode(packed, machine, rules, jobs.total_nodes, start, start + length)
+    failed = play_rule(packed, machine, rules, arrays.compiled_score(score, length))
     if failed >= 0:
         raise no_score(jobs, score, failed)
     return machine.start
@@ -220,9 +222,11 @@ def score_jobs(
     Raises:
         ExpressionError: The score is malformed, or of some job no number; names the job.
     """
-    from infra_gym.simulators import batch_kernel as kernel
+    from infra_gym.simulators import batch_arrays as arrays
+    from infra_gym.simulators.batch_machine import Jobs
+    from infra_gym.simulators.batch_score import evaluate
 
-    queue = kernel.Jobs(
+    queue = Jobs(
         jobs.submit[some],
         jobs.run[some],
         jobs.requested[some],
@@ -231,8 +235,8 @@ def score_jobs(
         np.empty((0, 6), dtype=np.float32),
     )
     number = len(some)
-    scores = kernel.evaluate(
-        compiled_score(score, number), queue, np.arange(number), number, float(now)
+    scores = evaluate(
+        arrays.compiled_score(score, number), queue, np.arange(number), number, float(now)
     )
     unknown = np.flatnonzero(np.isnan(scores))
     if len(unknown):
@@ -275,9 +279,10 @@ def score_program(score: str) -> Program:
 
 def no_score(jobs: BatchJobs, score: str, job: int) -> ExpressionError:
     """The error for a job whose score is no number."""
+    asked = f"{jobs.requested[job]:g} s on {jobs.processors[job]} processors"
     return ExpressionError(
-        f"The score {SCORES.get(score, score)!r} of job {jobs.ids[job]} in {jobs.name} is no finite "
-        f"number (requested time {jobs.requested[job]:g} s, {jobs.processors[job]} processors).",
+        f"The score {SCORES.get(score, score)!r} of job {jobs.ids[job]} in {jobs.name} is no "
+        f"finite number; it asks for {asked}.",
         next_command="guard it, as in w / max(t, 1)",
     )
 
@@ -290,113 +295,3 @@ def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
     """
     if value not in allowed:
         raise SettingsError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
-
-
-# What the kernel takes, made of what people write.
-
-
-def compiled_score(score: str, most_waiting: int) -> kernel.Score:
-    """A score for a queue of at most ``most_waiting`` jobs."""
-    from infra_gym.simulators import batch_kernel as kernel
-
-    program = score_program(score)
-    if program.instructions == ((Operation.NAME, NAMES.index("w")),):
-        order = kernel.ARRIVAL  # who waits longest came first
-    else:
-        order = kernel.CHANGING if program.used & {"w", "z", "l"} else kernel.FIXED
-    return kernel.Score(
-        np.array([operation for operation, _ in program.instructions], dtype=np.int64),
-        np.array([argument for _, argument in program.instructions], dtype=np.float64),
-        order,
-        np.empty((program.depth, most_waiting), dtype=np.float64),
-    )
-
-
-def kernel_jobs(jobs: BatchJobs) -> kernel.Jobs:
-    """The jobs as the kernel has them, with what an agent sees of each."""
-    from infra_gym.simulators import batch_kernel as kernel
-
-    sizes = np.stack(
-        [
-            jobs.requested / (jobs.longest_run or 1.0),
-            jobs.processors / jobs.total_processors,
-        ],
-        axis=1,
-    )
-    features = np.concatenate([np.minimum(sizes, kernel.ALMOST_ONE), jobs.traits], axis=1)
-    return kernel.Jobs(
-        jobs.submit,
-        jobs.run,
-        jobs.requested,
-        jobs.processors,
-        jobs.nodes,
-        features.astype(np.float32),
-    )
-
-
-def kernel_rules(
-    jobs: BatchJobs, decision: Decision, backfill: Backfill, reward: Reward
-) -> kernel.Rules:
-    """The rules of an episode as the kernel has them."""
-    from infra_gym.simulators import batch_kernel as kernel
-
-    return kernel.Rules(
-        get_args(Decision).index(decision),
-        get_args(Backfill).index(backfill),
-        get_args(Reward).index(reward),
-        jobs.total_processors,
-    )
-
-
-def packed_jobs(jobs: BatchJobs) -> NDArray[np.int64]:
-    """The jobs as :func:`kernel.unpack_jobs` reads them."""
-    return np.concatenate([np.ascontiguousarray(part).view(np.int64).ravel() for part in kernel_jobs(jobs)])
-
-
-def new_episodes(
-    jobs: BatchJobs, rules: kernel.Rules, *, length: int, rows: int, number: int
-) -> NDArray[np.int64]:
-    """Room for ``number`` episodes of ``length`` jobs; an array with a row for each."""
-    from infra_gym.simulators import batch_kernel as kernel
-
-    room = min(length, jobs.total_nodes)
-    packed = np.zeros((number, kernel.episode_words(length, room, rows)), dtype=np.int64)
-    kernel.prepare_episodes(packed, length, room, rows, rules)
-    return packed
-
-
-def new_machine(jobs: BatchJobs, length: int) -> kernel.Machine:
-    """Room for a machine with ``length`` jobs."""
-    from infra_gym.simulators import batch_kernel as kernel
-
-    room = min(length, jobs.total_nodes)
-    return kernel.Machine(
-        counts=np.empty(kernel.COUNTS, dtype=np.int64),
-        clock=np.empty(1, dtype=np.float64),
-        queue=np.empty(length, dtype=np.int64),
-        scores=np.empty(length, dtype=np.float64),
-        ends=np.empty(room, dtype=np.float64),
-        ending=np.empty(room, dtype=np.int64),
-        releases=np.empty(room, dtype=np.float64),
-        releasing=np.empty(room, dtype=np.int64),
-        start=np.empty(length, dtype=np.float64),
-    )
-
-
-def new_profile(entries: int) -> kernel.Profile:
-    """Room for the free nodes of the future."""
-    from infra_gym.simulators import batch_kernel as kernel
-
-    return kernel.Profile(
-        np.empty(entries, dtype=np.float64), np.empty(entries, dtype=np.int64)
-    )
-
-
-def window_permutations(size: int) -> NDArray[np.int64]:
-    """The orders of the start window's places in the order in which they are tried.
-
-    The last place varies slowest, from the largest down, and so on for the places before it; so the
-    first n! rows are the orders of the first n places.
-    """
-    rows = [tuple(reversed(row)) for row in itertools.permutations(reversed(range(size)))]
-    return np.array(rows, dtype=np.int64)

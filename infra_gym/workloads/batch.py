@@ -89,7 +89,9 @@ def scheduling_jobs(trace: SwfTrace, *, processors: int | None = None) -> BatchJ
     keep, notes = _kept(trace, reasons)
     _refuse_larger(trace, keep, size, total, "processors")
     _note(notes, keep & (asked <= 0), "took their processors from field 5, for field 8 has none")
-    _note(notes, keep & (limit <= 0), "took their requested time from field 4, for field 9 has none")
+    _note(
+        notes, keep & (limit <= 0), "took their requested time from field 4, for field 9 has none"
+    )
     _note(notes, keep & (run > requested), "ran longer than requested and were cut")
     order = np.flatnonzero(keep)
     by_submit = order[np.argsort(submit[order], kind="stable")]
@@ -197,7 +199,7 @@ def _refuse_larger(
             f"{trace.name}:{trace.lines[first]}: job {trace.field('job number')[first]:.0f} needs "
             f"{size[first]:.0f} {unit}, and the machine has {total}"
             f"{f' ({len(larger)} such jobs)' if len(larger) > 1 else ''}.",
-            next_command="take such jobs out of the trace, or mend its headers MaxProcs and MaxNodes",
+            next_command="take such jobs out of the trace, or mend MaxProcs and MaxNodes",
         )
 
 

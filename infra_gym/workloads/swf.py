@@ -1,8 +1,8 @@
 """Batch job traces in the Standard Workload Format (SWF).
 
-A line is a job of eighteen numbers; a line that begins with ``;`` is a comment, and ``; Name: value``
-a header. Blank lines and tabs are taken as they come, and a file that is compressed with gzip is
-known by its first bytes. The format: https://www.cs.huji.ac.il/labs/parallel/workload/swf.html
+A line is a job of eighteen numbers; a line that begins with ``;`` is a comment, and such as
+``; Name: value`` a header. Blank lines and tabs are taken as they come, and a file that is
+compressed with gzip is known by its first bytes. The format: https://www.cs.huji.ac.il/labs/parallel/workload/swf.html
 """
 
 from __future__ import annotations
@@ -141,9 +141,7 @@ def parse_swf(text: str, *, name: str) -> SwfTrace:
     )
 
 
-def _records(
-    rows: Sequence[str], lines: NDArray[np.int64], name: str
-) -> NDArray[np.float64]:
+def _records(rows: Sequence[str], lines: NDArray[np.int64], name: str) -> NDArray[np.float64]:
     try:
         records = np.loadtxt(rows, dtype=np.float64, comments=None, ndmin=2)
     except ValueError:

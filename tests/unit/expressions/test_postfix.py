@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from infra_gym.errors import ExpressionError
 from infra_gym.expressions import Expression, Operation, postfix
 from infra_gym.simulators.batch import NAMES
-from infra_gym.simulators.batch_kernel import Jobs, Score, evaluate
+from infra_gym.simulators.batch_machine import Jobs
+from infra_gym.simulators.batch_score import Score, evaluate
 
 leaves = st.one_of(
     st.sampled_from(NAMES),
@@ -23,10 +24,10 @@ leaves = st.one_of(
 
 def grow(inner):
     return st.one_of(
-        st.tuples(inner, st.sampled_from("+ - * / % **".split()), inner).map(
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "/", "%", "**"]), inner).map(
             lambda parts: f"({' '.join(parts)})"
         ),
-        st.tuples(inner, st.sampled_from("< <= > >= == !=".split()), inner).map(
+        st.tuples(inner, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), inner).map(
             lambda parts: f"({' '.join(parts)})"
         ),
         st.tuples(inner, inner, inner).map(lambda parts: "({} < {} <= {})".format(*parts)),

@@ -1,6 +1,6 @@
-"""Every start time equals that of a slow model, written from the description of the semantics alone.
+"""Every start time equals that of a slow model, written from the semantics alone.
 
-The model keeps whole lists and rebuilds everything at every scan; it shares nothing with the package.
+It keeps whole lists, rebuilds everything at every scan and shares nothing with the package.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from infra_gym.workloads.generated import generated_trace
 from infra_gym.workloads.swf import read_swf
 
 TRACES = Path(__file__).parents[4] / "shared" / "data" / "swf"
-real = pytest.mark.skipif(not TRACES.is_dir(), reason="../shared/data/swf is not beside the checkout")
+real = pytest.mark.skipif(
+    not TRACES.is_dir(), reason="../shared/data/swf is not beside the checkout"
+)
 
 FORMULAS = {
-    "w": lambda s, t, n, w, z, l: w,
-    "-t": lambda s, t, n, w, z, l: -t,
-    "(w/t)**3*n": lambda s, t, n, w, z, l: (w / t) ** 3 * n,
-    "w/z+l/t": lambda s, t, n, w, z, l: w / z + l / t,
-    "-n": lambda s, t, n, w, z, l: -n,
-    "min(w, 7200) % 3600 - 0.1*n": lambda s, t, n, w, z, l: min(w, 7200) % 3600 - 0.1 * n,
-    "1 if w > 3600 or n < 4 else -n": lambda s, t, n, w, z, l: 1 if w > 3600 or n < 4 else -n,
+    "w": lambda s, t, n, w, z, least: w,
+    "-t": lambda s, t, n, w, z, least: -t,
+    "(w/t)**3*n": lambda s, t, n, w, z, least: (w / t) ** 3 * n,
+    "w/z+l/t": lambda s, t, n, w, z, least: w / z + least / t,
+    "-n": lambda s, t, n, w, z, least: -n,
+    "min(w, 7200) % 3600 - 0.1*n": lambda s, t, n, w, z, least: min(w, 7200) % 3600 - 0.1 * n,
+    "1 if w > 3600 or n < 4 else -n": lambda s, t, n, w, z, least: 1 if w > 3600 or n < 4 else -n,
 }
 NAMED = {"w": "fcfs", "-t": "sjf", "(w/t)**3*n": "wfp"}
 
@@ -105,7 +107,9 @@ class Model:
 
     def profile(self):
         steps, free = [[self.now, self.free]], self.free
-        releases = sorted((self.starts[job] + self.asked[job], self.size[job]) for _, job in self.running)
+        releases = sorted(
+            (self.starts[job] + self.asked[job], self.size[job]) for _, job in self.running
+        )
         for time in sorted({time for time, _ in releases}):
             free += sum(size for when, size in releases if when == time)
             steps.append([time, free])

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra_gym.errors import ExpressionError, SettingsError
-from infra_gym.simulators.batch import SCORES, Policy, play, simulate, window_permutations
+from infra_gym.simulators.batch import SCORES, Policy, play, simulate
+from infra_gym.simulators.batch_arrays import window_permutations
 from infra_gym.workloads.batch import episode_jobs, scheduling_jobs
 from infra_gym.workloads.generated import generated_trace
 from infra_gym.workloads.swf import parse_swf
@@ -101,7 +102,7 @@ def small():
 
 
 def test_a_golden_trace_by_hand():
-    """Job 2 needs all; it is promised 200. EASY lets 3 go before it (20 + 90 ends at 110), not 4."""
+    """Job 2 needs all; it is promised 200. EASY lets 3 go before it (until 110), but not 4."""
     assert simulate(small(), Policy("fcfs", "none")).start.tolist() == [0, 100, 150, 150]
     assert simulate(small(), Policy("fcfs", "easy")).start.tolist() == [0, 100, 20, 150]
     # Shortest first: at 100, when job 1 ends, job 2 asks for less than job 4.
@@ -139,17 +140,16 @@ def test_metrics_by_hand():
     assert metrics["utilisation"] == (200 + 200 + 80 + 10) / (160 * 4)
 
 
-def test_scheduling_once_per_time_spares_nodes_for_the_head():
-    """Two jobs end at 100. After the first end alone, job 4 would be let before job 3."""
+def test_scheduling_once_per_time_spares_nodes_for_who_comes_at_that_time():
+    """Job 1 ends at 100, when job 3 arrives, which goes before job 2."""
     text = """; MaxProcs: 4
-    1 0 -1 100 -1 -1 -1 2 100 -1 1 1 1 1 1 1 -1 -1
-    2 0 -1 100 -1 -1 -1 2 100 -1 1 1 1 1 1 1 -1 -1
-    3 10 -1 10 -1 -1 -1 4 50 -1 1 1 1 1 1 1 -1 -1
-    4 20 -1 10 -1 -1 -1 1 50 -1 1 1 1 1 1 1 -1 -1
+    1 0 -1 100 -1 -1 -1 4 100 -1 1 1 1 1 1 1 -1 -1
+    2 10 -1 10 -1 -1 -1 1 50 -1 1 1 1 1 1 1 -1 -1
+    3 100 -1 10 -1 -1 -1 4 50 -1 1 1 1 1 1 1 -1 -1
     """
     jobs = scheduling_jobs(parse_swf(text, name="equal times"))
-    assert simulate(jobs, Policy("fcfs", "easy")).start.tolist() == [0, 0, 100, 110]
-    assert simulate(jobs, Policy("-n", "none")).start.tolist() == [0, 0, 110, 100]
+    assert simulate(jobs, Policy("n")).start.tolist() == [0, 110, 100]
+    assert simulate(jobs, Policy("n", per_event=True)).start.tolist() == [0, 100, 110]
 
 
 def test_the_window_tries_its_orders_as_written():
