@@ -8,6 +8,7 @@ A test fails where a page is not what this writes.
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
+import gymnasium as gym
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -38,6 +40,7 @@ from infra_gym.definitions.models import (
     HistogramMetric,
     Metric,
 )
+from infra_gym.environments.registration import SIMULATED
 from infra_gym.expressions import FUNCTIONS
 from infra_gym.terraform.hcl import Module, Provider, read_module
 from infra_gym.workloads import profiles
@@ -64,6 +67,7 @@ def pages() -> dict[str, str]:
         "settings.md": _settings(),
     }
     bodies |= {f"{name}.md": _environment(find_definition(name)) for name in definition_ids()}
+    bodies |= {f"{name}.md": _simulated(name) for name in SIMULATED}
     return {
         name: "\n\n".join([GENERATED, *body]).replace("``", "`") + "\n"
         for name, body in sorted(bodies.items())
@@ -71,6 +75,13 @@ def pages() -> dict[str, str]:
 
 
 # ---------------------------------------------------------------- environments
+
+
+def _simulated(name: str) -> Iterator[str]:
+    """The environment's docstring is its page."""
+    module, _, place = str(gym.spec(name).entry_point).partition(":")
+    yield f"# {name}"
+    yield inspect.cleandoc(getattr(importlib.import_module(module), place).__doc__ or "")
 
 
 def _environment(definition: Definition) -> Iterator[str]:

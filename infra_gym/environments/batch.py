@@ -1,42 +1,4 @@
-"""BatchScheduling-v0: an agent decides which job of a supercomputer's queue starts next.
-
-**Actions.** ``Discrete(max_queue)``: the row of the observation whose job is meant. What that
-does depends on ``decision``:
-
-- ``"head"`` follows RLScheduler: the job is next, whatever happens. If it does not fit, time goes
-  on, event by event, until it does; arrivals come before releases. With ``backfill="easy"`` jobs
-  that fit and by request end strictly before the time at which enough nodes are promised to it
-  start meanwhile, in order of arrival, tried before every event. If the queue is then empty, time
-  goes on until a job arrives. A row without a job starts nothing: time goes on by 360 s or until
-  the next event.
-- ``"queue"`` follows CQSim's scan: at every time at which something happened the agent names
-  jobs. One that fits starts at once, and the agent names the next. At the first that does not fit
-  it is given its reservation, others behind it are backfilled in order of arrival, and time goes
-  on to the next event, and to the next at which a job waits. A row without a job only lets time
-  go on.
-
-**Observations.** Float32 of shape (max_queue, 8) in [0, 1]. A row is a waiting job: time waited
-over 12 h; requested time over the longest run time of the trace; processors over the machine's;
-requested memory, user, group, executable over the largest of the trace (1 where unknown); and
-0.99999 if it fits now, else 0.00001. Ratios end at 0.99999. Rows without a job are ``[0, 1, 1, 1,
-1, 1, 1, 0]``. Rows are in order of arrival; of more than ``max_queue`` waiting jobs, in turn the
-one with the shortest requested time and the one with the fewest nodes are shown.
-
-**Rewards.** 0 until the last job has started; then, by ``reward``, minus the mean over the
-episode's jobs of ``bounded_slowdown`` (max(1, (wait + run) / max(run, 10 s))), ``slowdown``,
-``turnaround`` (seconds) or ``wait`` (seconds), or plus ``utilisation`` (processor-seconds run
-over those there were until the last start).
-
-**Start.** An empty machine at the arrival of the first of ``jobs`` consecutive jobs, drawn anew
-at each reset unless ``start`` or ``options={"start": INDEX}`` says which.
-
-**End.** Terminated when every job has started. Then ``info["metrics"]`` has
-:func:`infra_gym.simulators.batch.schedule_metrics` and ``info["start_s"]`` the start times.
-
-**Info.** ``action_mask``, int8 of shape (max_queue,): 1 where a row has a job.
-
-**Version history.** v0: the first.
-"""
+"""BatchScheduling-v0: an agent decides which job of a supercomputer's queue starts next."""
 
 from __future__ import annotations
 
@@ -61,7 +23,125 @@ _RESET = "env.reset()"
 
 
 class BatchSchedulingEnv(gym.Env[Observation, Any]):
-    """See the module; takes what :class:`BatchRules` takes."""
+    """Let the jobs of a supercomputer wait as little as possible: say which starts next.
+
+    The machine and its scheduler are those of
+    [CQSim](https://github.com/SPEAR-UIC/CQSim), or the episodes those of
+    [RLScheduler](https://github.com/DIR-LAB/deep-batch-scheduler) (SC'20), compiled. The jobs come
+    from a trace in the
+    [Standard Workload Format](https://www.cs.huji.ac.il/labs/parallel/workload/swf.html), plain or
+    compressed with gzip; a small generated one comes with the package.
+
+        import gymnasium as gym
+        import infra_gym
+
+        env = gym.make("BatchScheduling-v0", trace="lublin_256.swf", decision="head")
+
+    ## Actions
+
+    `Discrete(max_queue)`: a row of the observation; its job is meant. What that does depends on
+    `decision`.
+
+    `"queue"` follows CQSim: at every time at which something happened the agent names jobs. One
+    that fits starts at once, and the agent names the next. The first that does not fit is given a
+    reservation at its earliest slot by requested times, others are backfilled behind it in order of
+    arrival, and time goes on to the next event at which a job waits. A row without a job lets time
+    go on.
+
+    `"head"` follows RLScheduler: the job is next, whatever happens. If it does not fit, time goes
+    on, event by event, until it does; arrivals come before releases. With `backfill="easy"`, jobs
+    that fit and by request end strictly before the time at which enough nodes are promised to it
+    start meanwhile, tried in order of arrival before every event. If the queue is then empty, time
+    goes on until a job arrives. A row without a job starts nothing: time goes on by 360 s, or to
+    the next event if that comes first.
+
+    `info["action_mask"]` (int8) and `env.unwrapped.action_masks()` (bool, as sb3-contrib's
+    MaskablePPO asks), both of shape `(max_queue,)`, tell which rows have a job.
+
+    ## Observations
+
+    Float32 of shape `(max_queue, 8)`, a row a waiting job, everything between 0 and 1:
+
+    | column | what | unknown |
+    | --- | --- | --- |
+    | 0 | time waited, over 12 hours | |
+    | 1 | requested time, over the longest run time of the trace | |
+    | 2 | processors, over those of the machine | |
+    | 3 to 6 | requested memory, user, group, executable, over the largest of the trace | 1 |
+    | 7 | 0.99999 if it fits now, else 0.00001 | |
+
+    Shares end at 0.99999. A row without a job is `0, 1, 1, 1, 1, 1, 1, 0`. Rows are in order of
+    arrival; of more than `max_queue` waiting jobs, in turn the one with the shortest requested time
+    and the one with the fewest nodes are shown.
+
+    ## Rewards
+
+    0 until the last job has started. Then, by `reward`:
+
+    | `reward` | what, over the episode's jobs |
+    | --- | --- |
+    | `bounded_slowdown` | minus the mean of `max(1, (wait + run) / max(run, 10 s))` |
+    | `slowdown` | minus the mean of `(wait + run) / run` |
+    | `wait`, `turnaround` | minus the mean of the wait, of wait + run, in seconds |
+    | `utilisation` | processor-seconds of all jobs over those there were until the last start |
+
+    ## Start
+
+    An empty machine when the first of `jobs` consecutive jobs arrives. Which one is drawn anew at
+    each reset, unless `start`, or `reset(options={"start": INDEX})`, says.
+
+    ## End
+
+    Terminated when every job has started. Then `info["metrics"]` has means of `wait_s`,
+    `turnaround_s`, `slowdown` and `bounded_slowdown`, and `utilisation` and `makespan_s`;
+    `info["start_s"]` has the start times. A step after the end is an error.
+
+    ## Jobs
+
+    With `"queue"`, jobs are read by CQSim's rules: processors and requested time from fields 8
+    and 9, where unknown from 5 and 4; longer run times are cut to the requested one; sorted by
+    submit time. With `"head"` by RLScheduler's: processors are the greater of fields 5 and 8; the
+    requested time is field 9, else the run time; nothing is cut; sorted by job number; allocated
+    in nodes of MaxProcs / MaxNodes. Jobs without run time or processors are dropped and counted
+    in `env.unwrapped.batch.jobs.notes`. A job larger than the machine, a malformed line or a
+    missing size of the machine is an error that names it.
+
+    ## Arguments
+
+    | argument | default | what |
+    | --- | --- | --- |
+    | `trace` | the generated one | an SWF file |
+    | `jobs` | 256 | jobs an episode |
+    | `start` | drawn | place of the first one in the trace as it is sorted |
+    | `backfill` | `"none"` | `"none"`, `"easy"`, with `"queue"` also `"conservative"` |
+    | `decision` | `"queue"` | `"queue"` or `"head"` |
+    | `reward` | `"bounded_slowdown"` | see above |
+    | `max_queue` | 128 | rows |
+
+    `gym.make_vec("BatchScheduling-v0", num_envs=N, vectorization_mode="vector_entry_point")` steps
+    many at once; it also takes `autoreset_mode` and `info=True`, without which there are no infos.
+
+    ## Rules to beat
+
+    `make_agent("batch", score=...)` names the job with the highest score: `fcfs`, `sjf`, `wfp`,
+    `uni`, `f1`, or an expression over `s` (submit time), `t` (requested time), `n` (processors),
+    `w` (time waited), `z` (the longest `w`) and `l` (the least `t`). Mean bounded slowdown over the
+    ten sequences of 1024 jobs that RLScheduler's comparison draws with seed 1, `decision="head"`,
+    by `python benchmarks/batch_figures.py --table TRACE`:
+
+    | trace | backfill | `fcfs` | `sjf` | `f1` | `wfp` | `uni` |
+    | --- | --- | --- | --- | --- | --- | --- |
+    | Lublin-1 | none | 7273.77 | 277.35 | 258.37 | 337.34 | 381.71 |
+    | Lublin-1 | easy | 235.82 | 73.31 | 75.07 | 126.50 | 103.10 |
+    | Lublin-2 | none | 7842.47 | 787.89 | 698.34 | 807.25 | 830.49 |
+    | Lublin-2 | easy | 247.61 | 91.99 | 148.25 | 135.12 | 111.19 |
+    | HPC2N | none | 297.18 | 157.71 | 118.01 | 213.14 | 113.86 |
+    | HPC2N | easy | 127.38 | 122.04 | 71.95 | 143.36 | 82.45 |
+
+    ## Version history
+
+    v0: the first.
+    """
 
     metadata = {"render_modes": []}  # noqa: RUF012 - as Gymnasium declares it
 

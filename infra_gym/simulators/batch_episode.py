@@ -255,15 +255,15 @@ def choose_visible(machine: Machine, episode: Episode) -> int:
 def observe(jobs: Jobs, episode: Episode) -> None:
     """Write what the agent sees, and which actions choose a job."""
     machine, observation, mask = episode.machine, episode.observation, episode.mask
+    submit, nodes, features, visible = jobs.submit, jobs.nodes, jobs.features, episode.visible
     count = choose_visible(machine, episode)
     now, free = machine.clock[0], machine.counts[FREE]
     for row in range(count):
-        job = episode.visible[row]
-        wait = (now - jobs.submit[job]) / LONGEST_WAIT_S
-        observation[row, 0] = min(wait, ALMOST_ONE)
+        job = visible[row]
+        observation[row, 0] = min((now - submit[job]) / LONGEST_WAIT_S, ALMOST_ONE)
         for column in range(6):
-            observation[row, column + 1] = jobs.features[job, column]
-        observation[row, 7] = ALMOST_ONE if jobs.nodes[job] <= free else ALMOST_ZERO
+            observation[row, column + 1] = features[job, column]
+        observation[row, 7] = ALMOST_ONE if nodes[job] <= free else ALMOST_ZERO
         mask[row] = 1
     for row in range(count, machine.counts[SHOWN]):
         observation[row, 0] = 0.0

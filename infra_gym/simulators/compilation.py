@@ -29,7 +29,9 @@ def compiled(function: F) -> F:
         return cast("F", numba.njit(error_model="numpy")(function))
     # numba takes what it kept for fresh as long as the function's own file is as it was. But what
     # was compiled holds the code of the functions that it calls, which may lie in other files.
-    made._cache._cache_file._source_stamp = _sources()  # noqa: SLF001
+    kept = getattr(getattr(made, "_cache", None), "_cache_file", None)
+    if kept is not None:
+        kept._source_stamp = _sources()  # noqa: SLF001
     return cast("F", made)
 
 
