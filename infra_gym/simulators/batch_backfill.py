@@ -92,23 +92,25 @@ def fits_now(profile: Profile, entries: int, nodes: int, end: float) -> bool:
 def backfill_easy(jobs: Jobs, machine: Machine) -> None:
     """Start what does not delay the queue's first job."""
     counts, queue, now = machine.counts, machine.queue, machine.clock[0]
-    needed, spare, slot_time = jobs.nodes[queue[0]], counts[FREE], now
+    sizes, requested = jobs.nodes, jobs.requested
+    releases, releasing = machine.releases, machine.releasing
+    needed, spare, slot_time = sizes[queue[0]], counts[FREE], now
     index = counts[RUNNING]
     while spare < needed:
         index -= 1
-        spare += jobs.nodes[machine.releasing[index]]
-        slot_time = machine.releases[index]
+        spare += sizes[releasing[index]]
+        slot_time = releases[index]
     if index < counts[RUNNING]:
-        while index > 0 and machine.releases[index - 1] == slot_time:
+        while index > 0 and releases[index - 1] == slot_time:
             index -= 1
-            spare += jobs.nodes[machine.releasing[index]]
+            spare += sizes[releasing[index]]
     spare -= needed
     started = False
     for slot in range(1, counts[WAITING]):
         job = queue[slot]
-        nodes = jobs.nodes[job]
+        nodes = sizes[job]
         if nodes <= counts[FREE]:
-            before = now + jobs.requested[job] <= slot_time
+            before = now + requested[job] <= slot_time
             if before or nodes <= spare:
                 start_job(jobs, machine, job)
                 queue[slot] = -1

@@ -86,28 +86,28 @@ def start_job(jobs: Jobs, machine: Machine, job: int) -> None:
 @compiled
 def end_job(jobs: Jobs, machine: Machine) -> int:
     """End the job that ends soonest, and give its place."""
-    counts = machine.counts
+    counts, releases, releasing = machine.counts, machine.releases, machine.releasing
     last = counts[RUNNING] - 1
     counts[RUNNING] = last
     job = machine.ending[last]
     counts[FREE] += jobs.nodes[job]
     place = last
-    while machine.releasing[place] != job:
+    while releasing[place] != job:
         place -= 1
     for index in range(place, last):
-        machine.releases[index] = machine.releases[index + 1]
-        machine.releasing[index] = machine.releasing[index + 1]
+        releases[index] = releases[index + 1]
+        releasing[index] = releasing[index + 1]
     return int(job)
 
 
 @compiled
 def submit_job(jobs: Jobs, machine: Machine) -> int:
     """Let the next job arrive, behind those that were submitted before it, and give its place."""
-    counts, queue = machine.counts, machine.queue
+    counts, queue, submit = machine.counts, machine.queue, jobs.submit
     job = counts[NEXT]
     counts[NEXT] = job + 1
     place = counts[WAITING]
-    while place > 0 and jobs.submit[queue[place - 1]] > jobs.submit[job]:
+    while place > 0 and submit[queue[place - 1]] > submit[job]:
         queue[place] = queue[place - 1]
         place -= 1
     queue[place] = job
@@ -133,13 +133,14 @@ def next_submit(jobs: Jobs, machine: Machine) -> float:
 @compiled
 def close_gaps(machine: Machine) -> None:
     """Take out of the queue what was marked -1."""
+    counts, queue, scores = machine.counts, machine.queue, machine.scores
     kept = 0
-    for slot in range(machine.counts[WAITING]):
-        if machine.queue[slot] >= 0:
-            machine.queue[kept] = machine.queue[slot]
-            machine.scores[kept] = machine.scores[slot]
+    for slot in range(counts[WAITING]):
+        if queue[slot] >= 0:
+            queue[kept] = queue[slot]
+            scores[kept] = scores[slot]
             kept += 1
-    machine.counts[WAITING] = kept
+    counts[WAITING] = kept
 
 
 @compiled

@@ -6,7 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from infra_gym.simulators.batch_backfill import Profile, backfill, fill_profile, reserve
+from infra_gym.simulators.batch_backfill import (
+    CONSERVATIVE,
+    EASY,
+    Profile,
+    backfill_conservatively,
+    backfill_easy,
+    fill_profile,
+    reserve,
+)
 from infra_gym.simulators.batch_machine import (
     FREE,
     TOTAL,
@@ -77,9 +85,9 @@ def scan(
 ) -> None:
     """Start jobs from the head of the sorted queue while they fit, then backfill."""
     counts, queue = machine.counts, machine.queue
-    if counts[FREE] == 0 or counts[WAITING] == 0:
-        return
-    row = best_permutation(jobs, machine, permutations, profile, work)
+    row = 0
+    if permutations.shape[1] > 1:
+        row = best_permutation(jobs, machine, permutations, profile, work)
     started = 0
     while started < counts[WAITING]:
         slot = permutations[row, started] if started < permutations.shape[1] else started
@@ -91,8 +99,11 @@ def scan(
         started += 1
     if started:
         close_gaps(machine)
-    if counts[WAITING]:
-        backfill(jobs, machine, kind, profile)
+    if counts[WAITING] > 1 and counts[FREE] > 0:
+        if kind == EASY:
+            backfill_easy(jobs, machine)
+        elif kind == CONSERVATIVE:
+            backfill_conservatively(jobs, machine, profile)
 
 
 @compiled
@@ -128,7 +139,8 @@ def schedule_all(
                 failed = sort_all(jobs, machine, score)
                 if failed >= 0:
                     return failed
-            scan(jobs, machine, kind, permutations, profile, work)
+            if counts[FREE] > 0 and counts[WAITING] > 0:
+                scan(jobs, machine, kind, permutations, profile, work)
         log.times[event] = now
         log.states[event, 2] = counts[TOTAL] - counts[FREE]
         log.states[event, 3] = counts[WAITING]
