@@ -103,8 +103,8 @@ class BatchSchedulingEnv(gym.Env[Observation, Any]):
     submit time. With `"head"` by RLScheduler's: processors are the greater of fields 5 and 8; the
     requested time is field 9, else the run time; nothing is cut; sorted by job number; allocated
     in nodes of MaxProcs / MaxNodes. Jobs without run time or processors are dropped and counted
-    in `env.unwrapped.batch.jobs.notes`. A job larger than the machine, a malformed line or a
-    missing size of the machine is an error that names it.
+    in `info["notes"]` of a reset. A job larger than the machine, a malformed line or a missing
+    size of the machine is an error that names it.
 
     ## Arguments
 
@@ -171,7 +171,10 @@ class BatchSchedulingEnv(gym.Env[Observation, Any]):
         first = batch.draw(self.np_random, options)
         batch_packed.begin(batch.packed_jobs, self._packed, batch.jobs.total_nodes, first)
         self._state = "running"
-        return self._episode.observation.copy(), {"action_mask": self._episode.mask.copy()}
+        info: dict[str, Any] = {"action_mask": self._episode.mask.copy()}
+        if batch.jobs.notes:
+            info["notes"] = batch.jobs.notes
+        return self._episode.observation.copy(), info
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Name a job.

@@ -25,7 +25,6 @@ from infra_gym.simulators.batch_machine import (
     end_job,
     next_end,
     next_submit,
-    remove,
     start_job,
     submit_job,
 )
@@ -152,11 +151,15 @@ def _start_before(jobs: Jobs, machine: Machine, time: float) -> None:
 
 
 @compiled
-def _slot_of(machine: Machine, job: int) -> int:
+def _remove(machine: Machine, job: int) -> None:
+    """Take a job out of the queue."""
+    counts, queue = machine.counts, machine.queue
     slot = 0
-    while machine.queue[slot] != job:
+    while queue[slot] != job:
         slot += 1
-    return slot
+    counts[WAITING] -= 1
+    for index in range(slot, counts[WAITING]):
+        queue[index] = queue[index + 1]
 
 
 @compiled
@@ -170,7 +173,7 @@ def take_head(jobs: Jobs, machine: Machine, rules: Rules, job: int) -> None:
                 _start_before(jobs, machine, time)
             _advance_event(jobs, machine)
     start_job(jobs, machine, job)
-    remove(machine, _slot_of(machine, job))
+    _remove(machine, job)
     while counts[WAITING] == 0 and counts[NEXT] < counts[LAST]:
         _advance_event(jobs, machine)
 
@@ -181,13 +184,14 @@ def _take_from_queue(
 ) -> None:
     """Start a waiting job if it fits; if not, reserve for it, backfill, and go on in time."""
     counts, queue = machine.counts, machine.queue
-    slot = _slot_of(machine, job)
     if jobs.nodes[job] <= counts[FREE]:
         start_job(jobs, machine, job)
-        remove(machine, slot)
+        _remove(machine, job)
     else:
         if rules.backfill != NO_BACKFILL:
-            for place in range(slot, 0, -1):
+            _remove(machine, job)
+            counts[WAITING] += 1
+            for place in range(counts[WAITING] - 1, 0, -1):
                 queue[place] = queue[place - 1]
             queue[0] = job
             backfill(jobs, machine, rules.backfill, profile)
@@ -227,16 +231,13 @@ def _next_waiting(machine: Machine, order: Ints, place: int) -> int:
 
 @compiled
 def choose_visible(machine: Machine, episode: Episode) -> int:
-    """Write the jobs that can be chosen, and give how many.
+    """Write the jobs that can be chosen where too many wait, and give how many.
 
-    All that wait, in order of arrival; where they are too many, in turn the shortest requested time
-    and the fewest nodes, each the next in its order, if it is not there yet.
+    In turn the shortest requested time and the fewest nodes, each the next in its order, if it is
+    not there yet.
     """
-    waiting, visible = machine.counts[WAITING], episode.visible
+    visible = episode.visible
     most = len(visible)
-    if waiting <= most:
-        visible[:waiting] = machine.queue[:waiting]
-        return int(waiting)
     first, taken = machine.counts[FIRST], machine.scores
     taken[:] = 0.0
     count, long_place, wide_place = 0, -1, -1
@@ -256,7 +257,12 @@ def observe(jobs: Jobs, episode: Episode) -> None:
     """Write what the agent sees, and which actions choose a job."""
     machine, observation, mask = episode.machine, episode.observation, episode.mask
     submit, nodes, features, visible = jobs.submit, jobs.nodes, jobs.features, episode.visible
-    count = choose_visible(machine, episode)
+    queue, count = machine.queue, machine.counts[WAITING]
+    if count > len(visible):
+        count = choose_visible(machine, episode)
+    else:
+        for row in range(count):
+            visible[row] = queue[row]
     now, free = machine.clock[0], machine.counts[FREE]
     for row in range(count):
         job = visible[row]

@@ -141,12 +141,3 @@ def close_gaps(machine: Machine) -> None:
             scores[kept] = scores[slot]
             kept += 1
     counts[WAITING] = kept
-
-
-@compiled
-def remove(machine: Machine, slot: int) -> None:
-    """Take one slot out of the queue."""
-    counts, queue = machine.counts, machine.queue
-    counts[WAITING] -= 1
-    for index in range(slot, counts[WAITING]):
-        queue[index] = queue[index + 1]

@@ -88,14 +88,12 @@ def scheduling_jobs(trace: SwfTrace, *, processors: int | None = None) -> BatchJ
     }
     keep, notes = _kept(trace, reasons)
     _refuse_larger(trace, keep, size, total, "processors")
-    _note(notes, keep & (asked <= 0), "took their processors from field 5, for field 8 has none")
-    _note(
-        notes, keep & (limit <= 0), "took their requested time from field 4, for field 9 has none"
-    )
-    _note(notes, keep & (run > requested), "ran longer than requested and were cut")
+    _note(notes, keep & (asked <= 0), "with the processors of field 5, for field 8 has none")
+    _note(notes, keep & (limit <= 0), "with the requested time of field 4, for field 9 has none")
+    _note(notes, keep & (run > requested), "cut to the requested time, for field 4 is longer")
     order = np.flatnonzero(keep)
     by_submit = order[np.argsort(submit[order], kind="stable")]
-    _note(notes, by_submit != order, "stood out of the order of submit times and were sorted")
+    _note(notes, by_submit != order, "sorted, for the file is not in order of submit times")
     nodes = size[by_submit].astype(np.int64)
     return BatchJobs(
         name=trace.name,
@@ -141,8 +139,12 @@ def episode_jobs(trace: SwfTrace) -> BatchJobs:
     nodes = np.ceil(size / (total / max_nodes))
     _refuse_larger(trace, keep, nodes, max_nodes, "nodes")
     mended = np.where(run < 0, UNKNOWN_RUN_TIME_S, run)
-    _note(notes, keep & (run < 0), f"have no run time and were given {UNKNOWN_RUN_TIME_S:g} s")
-    _note(notes, keep & (limit < 0), "took their requested time from field 4, for field 9 has none")
+    _note(
+        notes,
+        keep & (run < 0),
+        f"with a run time of {UNKNOWN_RUN_TIME_S:g} s, for field 4 has none",
+    )
+    _note(notes, keep & (limit < 0), "with the requested time of field 4, for field 9 has none")
     ids = trace.field("job number")
     order = np.flatnonzero(keep)
     by_id = order[np.argsort(ids[order], kind="stable")]

@@ -149,6 +149,7 @@ def test_head_episodes_equal_the_model(busy, which, backfill, rows, start):
         trace=busy, decision="head", backfill=backfill, max_queue=rows, start=start
     )
     observation, info = env.reset()
+    assert "1 job with a run time of 10 s, for field 4 has none." in info["notes"]
     model = Model(env.batch.jobs, start, 256, backfill, rows)
     rng, over = random.Random(start), False
     while not over:

@@ -125,10 +125,10 @@ def test_scheduling_falls_back_and_says_so():
         "1 job dropped: no submit time (field 2).",
         "2 jobs dropped: no run time of a second or more (field 4).",
         "1 job dropped: no processors (fields 8 and 5).",
-        "1 job took their processors from field 5, for field 8 has none.",
-        "1 job took their requested time from field 4, for field 9 has none.",
-        "1 job ran longer than requested and were cut.",
-        "2 jobs stood out of the order of submit times and were sorted.",
+        "1 job with the processors of field 5, for field 8 has none.",
+        "1 job with the requested time of field 4, for field 9 has none.",
+        "1 job cut to the requested time, for field 4 is longer.",
+        "2 jobs sorted, for the file is not in order of submit times.",
     )
 
 
