@@ -16,10 +16,11 @@ PYTEST := $(BIN)/python -m pytest
 demo: $(VENV)/installed terraform prometheus
 	$(BIN)/infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20
 
-# What depends on the clock (real processes) runs alone, after what doesn't.
+# Real processes mostly wait, so two files of them run at a time, after what needs none.
 test: $(VENV)/installed-dev terraform prometheus
 	$(PYTEST) -m "not slow" --numprocesses=2 --dist=loadgroup tests/unit tests/contract
-	scripts/second-look.sh $(PYTEST) -m "not slow" tests/local tests/examples
+	scripts/second-look.sh $(PYTEST) -m "not slow" --numprocesses=2 --dist=loadfile \
+		tests/local tests/examples
 
 full: $(VENV)/installed-dev terraform prometheus
 	scripts/second-look.sh $(PYTEST) -m slow tests

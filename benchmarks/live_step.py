@@ -212,18 +212,17 @@ def measure(rounds: int, resets: int) -> dict[str, Any]:
         )  # fmt: skip
         env = make(ID, target="local", project="bench", environment="env")
         try:
-            with stack:
-                stack.apply(inputs={"local/heater": {"replicas": 3}})
-                bare = Bare(
-                    stack, Terraform(settings.binary).path, Path(folder) / "runs" / "bench" / "bare"
-                )
-                env.reset(seed=1)
-                env.step(1)
-                results = measure_steps(env, bare, rounds)
-                results |= measure_resets(env, bare, schedules_in(Path(folder)), resets)
-                stack.destroy()
+            stack.acquire()
+            stack.apply(inputs={"local/heater": {"replicas": 3}})
+            runs = Path(folder) / "runs" / "bench" / "bare"
+            bare = Bare(stack, Terraform(settings.binary).path, runs)
+            env.reset(seed=1)
+            env.step(1)
+            results = measure_steps(env, bare, rounds)
+            results |= measure_resets(env, bare, schedules_in(Path(folder)), resets)
         finally:
             env.close()
+            stack.destroy()
     return results
 
 

@@ -139,18 +139,9 @@ class TerraformError(InfraGymError):
         message: str,
         *,
         diagnostics: Sequence[str] = (),
-        environment: str | None = None,
-        target: str | None = None,
-        layer: str | None = None,
-        next_command: str | None = None,
+        **where: str | None,
     ) -> None:
-        super().__init__(
-            message,
-            environment=environment,
-            target=target,
-            layer=layer,
-            next_command=next_command,
-        )
+        super().__init__(message, **where)
         self.diagnostics = tuple(diagnostics)
 
 
@@ -174,20 +165,11 @@ class LayerFailedError(StackError):
         message: str,
         *,
         not_run: Sequence[str] = (),
-        environment: str | None = None,
-        target: str | None = None,
-        layer: str | None = None,
-        next_command: str | None = None,
+        **where: str | None,
     ) -> None:
         if not_run:
             message += f"\nNot run because of it: {', '.join(not_run)}."
-        super().__init__(
-            message,
-            environment=environment,
-            target=target,
-            layer=layer,
-            next_command=next_command,
-        )
+        super().__init__(message, **where)
         self.not_run = tuple(not_run)
 
 

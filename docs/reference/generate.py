@@ -40,6 +40,7 @@ from infra_gym.definitions.models import (
     HistogramMetric,
     Metric,
 )
+from infra_gym.definitions.schema import json_schema
 from infra_gym.environments.registration import SIMULATED
 from infra_gym.expressions import FUNCTIONS
 from infra_gym.terraform.hcl import Module, Provider, read_module
@@ -518,6 +519,8 @@ def main() -> None:
     """Write them all."""
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
+    schema = json.dumps(json_schema(), indent=2)
+    (FOLDER / "definition.schema.json").write_text(f"{schema}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

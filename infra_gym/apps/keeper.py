@@ -37,7 +37,7 @@ import xmlrpc.client
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import IO, Any, NotRequired, TypedDict
 
 DEADLINE_S = 30.0
 GRACE_S = 5.0
@@ -50,6 +50,9 @@ BAD_NAME = 10
 NOT_RUNNING = 70
 STILL_RUNNING = 91
 RUNNING_STATE = 1
+
+FAILURES = (OSError, http.client.HTTPException, xmlrpc.client.Error)
+"""A supervisor that does not answer, or not in its language."""
 
 SUPERVISOR_CONF = """\
 [unix_http_server]
@@ -168,7 +171,7 @@ class Supervisor:
         ).supervisor
         try:
             return int(self._rpc.getState()["statecode"])
-        except (OSError, http.client.HTTPException):
+        except FAILURES:
             return None
 
     def call(self, method: str, *arguments: object, accept: Collection[int] = ()) -> Any:
@@ -192,7 +195,7 @@ class Supervisor:
         # Not by an [include]: supervisor would take a folder's name for a pattern. Terraform starts
         # several programs at once, hence the lock.
         with (self.folder / "programs" / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            wait_until(lambda: locked(lock), f"{lock.name} is held by another keeper all the time")
             head, _, _ = self.conf.read_text().partition("[program:")
             parts = [head]
             for path in sorted((self.folder / "programs").glob("*/program.ini")):
@@ -216,6 +219,15 @@ class Supervisor:
             f"{name} did not stop in {DEADLINE_S + GRACE_S:.0f} s",
         )
         self.call("removeProcessGroup", name, accept=(BAD_NAME,))
+
+
+def locked(file: IO[str]) -> bool:
+    """Whether a file's lock could be taken."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
@@ -280,17 +292,19 @@ def start(supervisor: Supervisor, programs: Sequence[Program], surplus: Sequence
 def start_one(supervisor: Supervisor, program: Program) -> None:
     """Start one program."""
     name = program["name"]
-    folder = supervisor.program_folder(name)
-    ini = folder / "program.ini"
     settings = PROGRAM_INI.format(name=name, command=quote(program["command"]))
+    files = {
+        supervisor.program_folder(name) / file: text
+        for file, text in {**program.get("files", {}), "program.ini": settings}.items()
+    }
     state = supervisor.state(name)
-    known = ini.exists() and ini.read_text() == settings
-    if not (known and state in ("RUNNING", "STARTING", "BACKOFF")):
+    unchanged = all(path.exists() and path.read_text() == text for path, text in files.items())
+    if not (unchanged and state in ("RUNNING", "STARTING", "BACKOFF")):
         if state is not None:
             supervisor.forget(name)
         require_free(name, program["port"])
-        for file, text in {**program.get("files", {}), "program.ini": settings}.items():
-            write(folder / file, text)
+        for path, text in files.items():
+            write(path, text)
         supervisor.add(name)
     if program.get("wait"):
         await_port(supervisor, program)
@@ -303,7 +317,7 @@ def quote(command: Sequence[str]) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file in one go: supervisor may read the folder at any time."""
+    """Write a file in one go: nobody finds half of it, even after a kill."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = path.with_suffix(".new")
     beside.write_text(text)
@@ -440,7 +454,7 @@ def main(arguments: Sequence[str]) -> int:
     supervisor = Supervisor(request.pop("conf"))
     try:
         COMMANDS[arguments[0]](supervisor, **request)
-    except (KeeperError, OSError, subprocess.TimeoutExpired) as error:
+    except (KeeperError, *FAILURES, subprocess.TimeoutExpired) as error:
         print(f"{arguments[0]}: {error}", file=sys.stderr)
         return 1
     return 0

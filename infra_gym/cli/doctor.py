@@ -78,7 +78,6 @@ def doctor(output: Output) -> None:
         "settings_file": settings_file(),
         "checks": [asdict(check) for check in checks],
     }
-    steps = [f"  {check.name}: {check.next}" for check in checks if not check.ok and check.next]
     verdict = (
         styled("green", "Ready:", " infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20")
         if ready
@@ -94,11 +93,18 @@ def doctor(output: Output) -> None:
             "FOUND",
             rows=[(mark(_verdict(check)), check.name, check.found) for check in checks],
         ),
-        *(["What to type:", *steps] if steps else []),
+        *_steps("What to type:", [one for one in checks if one.needed]),
+        *_steps("Only for what else you want:", [one for one in checks if not one.needed]),
         verdict,
     )
     if not ready:
         raise typer.Exit(1)
+
+
+def _steps(title: str, checks: list[Check]) -> list[str]:
+    """What to type for those that are not well, below a title; nothing where all are."""
+    steps = [f"  {check.name}: {check.next}" for check in checks if not check.ok and check.next]
+    return [title, *steps] if steps else []
 
 
 def examine(settings: Settings) -> list[Check]:
@@ -156,8 +162,10 @@ def _prometheus(settings: Settings) -> Check:
             capture_output=True,
             text=True,
             timeout=_VERSION_DEADLINE_S,
-            check=True,
+            check=False,
         )
+        if answer.returncode != 0:
+            raise OSError(f"{path} --version failed with exit code {answer.returncode}")
         words = (answer.stdout or answer.stderr).split()
         version = words[2] if words[:2] == ["prometheus,", "version"] else "of unknown version"
         return f"prometheus {version} ({path})"

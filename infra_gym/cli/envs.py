@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra_gym.cli.output import Output, command, mark, plain, styled, table
+from infra_gym.cli.own import own_folder, reminder
+from infra_gym.errors import DefinitionError
 
 if TYPE_CHECKING:
     from infra_gym.definitions.models import Definition
@@ -19,28 +21,52 @@ _Id = Annotated[
 ]
 _Folder = Annotated[
     Path | None,
-    typer.Option("--folder", help="Where to write it; default: ./envs.", show_default=False),
+    typer.Option(
+        "--folder",
+        help="Where to write it; default: envs beside infra-gym.toml.",
+        show_default=False,
+    ),
 ]
 
 
 @command(app, "list")
 def list_(output: Output) -> None:
     """List the environments: the package's own, and those of ./envs beside infra-gym.toml."""
-    from infra_gym.definitions.catalog import definition_ids, find_definition
+    from infra_gym.definitions.catalog import definition_ids
 
-    definitions = [find_definition(identifier) for identifier in definition_ids()]
+    listed = [_listed(identifier) for identifier in definition_ids()]
     output.result(
-        [
-            {"id": one.id, "summary": one.summary, "targets": sorted(one.interval_s)}
-            for one in definitions
-        ],
+        listed,
         table(
             "ID",
             "TARGETS",
             "SUMMARY",
-            rows=[(one.id, ", ".join(one.interval_s), one.summary) for one in definitions],
+            rows=[
+                (
+                    one["id"],
+                    ", ".join(one["targets"]),
+                    one["summary"] or f"Broken. Next: infra-gym envs validate {one['id']}",
+                )
+                for one in listed
+            ],
         ),
     )
+
+
+def _listed(identifier: str) -> dict[str, Any]:
+    """A line of the list; a broken file must not hide the others."""
+    from infra_gym.definitions.catalog import find_definition
+
+    try:
+        one = find_definition(identifier)
+    except DefinitionError as error:
+        return {"id": identifier, "summary": None, "targets": [], "problem": error.message}
+    return {
+        "id": one.id,
+        "summary": one.summary,
+        "targets": sorted(one.interval_s),
+        "problem": None,
+    }
 
 
 @command(app, "show")
@@ -85,7 +111,8 @@ def _tables(definition: Definition) -> list[Any]:
 
 
 def _action(action: Any) -> str:
-    return ", ".join(f"{step:+d}" for step in getattr(action, "delta", ())) or "absolute"
+    steps = (f"{step:+d}" if step else "0" for step in getattr(action, "delta", ()))
+    return ", ".join(steps) or "absolute"
 
 
 def _unit(definition: Definition, name: str) -> str:
@@ -101,16 +128,18 @@ def validate(
         typer.Argument(metavar="[ID]...", help="Ids or YAML files; default: all."),
     ] = None,
 ) -> None:
-    """Check definitions: form, names, wiring, expressions, and that their layers exist."""
-    from infra_gym.definitions.catalog import definition_ids, find_definition, find_layer
+    """Check definitions: form, names, expressions, and that layers and simulator fit them."""
+    from infra_gym.cli.wiring import check_wiring
+    from infra_gym.definitions.catalog import definition_ids
 
-    checked = []
+    checked, problems = [], []
     for identifier in identifiers or definition_ids():
-        definition = find_definition(identifier)
-        for layers in definition.layers.values():
-            for layer in layers:
-                find_layer(layer)
-        checked.append(definition.id)
+        try:
+            checked.append(check_wiring(identifier).id)
+        except DefinitionError as error:
+            problems.append(error.message)
+    if problems:
+        raise DefinitionError("\n".join(problems))
     output.result({"valid": checked}, *(mark(True).append(f" {one}", "default") for one in checked))
 
 
@@ -123,10 +152,12 @@ def new(
     """Write a commented definition to start from."""
     from infra_gym.definitions.scaffold import new_definition
 
-    path = new_definition(identifier, folder or Path("envs"))
+    place = folder or own_folder("envs")
+    path = new_definition(identifier, place)
     output.result(
         {"id": identifier, "path": path},
         f"Wrote {path}. Next: edit it, then infra-gym envs validate {path}",
+        *reminder(place),
     )
 
 

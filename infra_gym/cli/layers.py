@@ -11,6 +11,14 @@ import typer
 
 from infra_gym.cli.options import Environment, Project, Target
 from infra_gym.cli.output import Output, command, mark, shown, styled, table
+from infra_gym.cli.own import own_folder, reminder
+from infra_gym.definitions.parts import short_name
+from infra_gym.errors import (
+    LayerFailedError,
+    StackError,
+    TerraformError,
+    TerraformInterruptedError,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -171,13 +179,25 @@ def apply(
     inputs = selection.inputs(var or ())
     output.note(f"Stack {selection.name} on target {selection.target}")
     with _working(output, selection, selection.command_layers) as stack:
-        applied = stack.apply(selection.chosen, inputs=inputs)
+        try:
+            applied = stack.apply(selection.chosen, inputs=inputs)
+        except LayerFailedError as error:
+            _ask_again(error, inputs)
+            raise
     output.result(
         _document(selection, layers={layer: _done(one) for layer, one in applied.items()}),
         *_applied(applied),
         f"To see it:     infra-gym layers status {selection.options}",
         f"To destroy it: infra-gym layers destroy {selection.options}",
     )
+
+
+def _ask_again(error: LayerFailedError, inputs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Adds ``--var`` to what to type: the ledger keeps a value that was given, be it wrong."""
+    layer = error.layer or ""
+    given = "".join(f" --var {short_name(layer)}.{name}=..." for name in inputs.get(layer, ()))
+    if given and error.next_command:
+        error.next_command += given
 
 
 @command(app, "destroy")
@@ -194,7 +214,9 @@ def destroy(
     selection = select(names or (), project=project, environment=environment, target=target)
     layers = tuple(reversed(selection.command_layers))
     with _working(output, selection, layers) as stack:
-        there = {one.layer for one in stack.status().layers if one.status != "absent"}
+        status = stack.status()
+        there = {one.layer for one in status.layers if one.status != "absent"}
+        _refuse_to_undermine(status, layers, selection.options)
         ended = stack.destroy(selection.chosen)
     destroyed = [layer for layer in layers if layer in there]
     for process in ended:
@@ -205,6 +227,17 @@ def destroy(
         if destroyed
         else f"There is nothing of {selection.name} to destroy.",
     )
+
+
+def _refuse_to_undermine(status: StackStatus, layers: Sequence[str], options: str) -> None:
+    """Refuse to destroy what layers that would stay were built on."""
+    for one in status.layers:
+        below = [layer for layer in one.uses if layer in layers]
+        if below and one.layer not in layers:
+            raise StackError(
+                f"{one.layer} is up and uses {', '.join(below)}; nothing was destroyed.",
+                next_command=f"infra-gym layers destroy {one.layer} {' '.join(layers)} {options}",
+            )
 
 
 @contextmanager
@@ -292,9 +325,7 @@ def status(
         styled(
             "bold",
             selection.name,
-            f"  {found.id or 'layers'} on {found.target}, "
-            f"made {_time(found.created)}, "
-            f"{'expired' if found.expired else 'expires'} {_time(found.expires)}",
+            _story(found),
         ),
         _holder(found),
         table(
@@ -330,6 +361,16 @@ def _all_stacks(output: Output, settings: Settings) -> None:
         table("ENVIRONMENT", "ID", "TARGET", "MADE", "BY", rows=rows)
         if rows
         else f"No stack in project {settings.project}.",
+    )
+
+
+def _story(found: StackStatus) -> str:
+    """What it is, and since and until when."""
+    if found.created is None:
+        return "  nothing is recorded of it"
+    return (
+        f"  {found.id or 'layers'} on {found.target}, made {_time(found.created)}, "
+        f"{'expired' if found.expired else 'expires'} {_time(found.expires)}"
     )
 
 
@@ -387,7 +428,7 @@ def validate(
 
 def _verdict(layer: str, problems: Sequence[str]) -> list[str | Text]:
     head = mark(not problems).append(f" {layer}", "default")
-    return [head, *(f"  {one}" for one in problems)]
+    return [head, *(f"  {line}" for one in problems for line in one.splitlines())]
 
 
 def _problems(layer: str) -> list[str]:
@@ -404,11 +445,17 @@ def _problems(layer: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / source.name
         shutil.copytree(source, copy, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"))
-        unformatted = terraform.format_check(copy)
-        terraform.init(copy)
+        try:
+            unformatted = terraform.format_check(copy)
+            terraform.init(copy)
+            found = terraform.validate(copy)
+        except TerraformInterruptedError:
+            raise
+        except TerraformError as error:
+            return [error.message.replace(str(copy), str(source))]
         return [
             *(f"{name}: not formatted; next: terraform fmt {source}" for name in unformatted),
-            *(one.text() for one in terraform.validate(copy)),
+            *(one.text() for one in found),
         ]
 
 
@@ -418,16 +465,22 @@ def new(
     layer: _Layer,
     folder: Annotated[
         Path | None,
-        typer.Option("--folder", help="Where to write it; default: ./layers.", show_default=False),
+        typer.Option(
+            "--folder",
+            help="Where to write it; default: layers beside infra-gym.toml.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Write a commented layer to start from."""
     from infra_gym.definitions.scaffold import new_layer
 
-    path = new_layer(layer, folder or Path("layers"))
+    place = folder or own_folder("layers")
+    path = new_layer(layer, place)
     output.result(
         {"layer": layer, "path": path},
         f"Wrote {path}. Next: edit it, then infra-gym layers validate {layer}",
+        *reminder(place),
     )
 
 

@@ -80,9 +80,12 @@ class Output:
         if self.json:
             typer.echo(json.dumps(plain(document), indent=2, allow_nan=False))
             return
+        from rich.text import Text
+
         for renderable in renderables:
-            is_text = not hasattr(renderable, "columns")  # tables are fitted to the terminal
-            self.console.print(renderable, soft_wrap=is_text, markup=False, highlight=False)
+            # Lines are left to the terminal to wrap, so that they can be copied.
+            is_line = isinstance(renderable, str | Text)
+            self.console.print(renderable, soft_wrap=is_line, markup=False, highlight=False)
 
     def note(self, text: str) -> None:
         """Say something that is not the result."""

@@ -18,7 +18,7 @@ from infra_gym.cli.options import Environment, Project, Target
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.signals import Signals
 from infra_gym.cli.variables import pairs, value
-from infra_gym.errors import InfraGymError
+from infra_gym.errors import InfraGymError, UsageError
 
 if TYPE_CHECKING:
     from infra_gym.cli.play import Play
@@ -72,8 +72,8 @@ def run(
     workload: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|KEY=VALUE,...",
-            help="Another load: a profile's name, or mean_rps=80, or profile=sine,mean_rps=80.",
+            metavar="PROFILE|KEY=VALUE,...",
+            help="Another load: sine, or mean_rps=80, or sine,mean_rps=80,amplitude=0.3.",
         ),
     ] = None,
     action: Annotated[
@@ -109,9 +109,8 @@ def run(
     from infra_gym.environments.make import make
 
     definition = find_definition(identifier)
-    player = make_agent(
-        agent, **{name: value(text) for name, text in pairs("--parameter", parameter or ()).items()}
-    )
+    given = pairs("--parameter", parameter or (), example="target=0.6")
+    player = make_agent(agent, **{name: value(text) for name, text in given.items()})
     path = log or Path("runs") / f"{definition.id}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     wanted = min(steps or definition.max_episode_steps, definition.max_episode_steps)
     episode = Episode(definition)
@@ -130,7 +129,7 @@ def run(
         log=path,
         on_event=view.on_event,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     where = f"{env.place.project}/{env.place.environment}"
     title = f"{definition.id} on {env.place.target}, {where}, agent {agent}"
     with Signals() as signals:
@@ -174,12 +173,23 @@ def _stop_at_once(output: Output, play: Play) -> None:
     os._exit(128 + (play.signals.first or signal.SIGINT))
 
 
+def _make_folder(folder: Path) -> None:
+    """The run log's folder, while there is no stack yet that would have to be destroyed again."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"The folder {folder} for the run log cannot be made: {error.strerror}.",
+            next_command="name a file elsewhere: --log PATH",
+        ) from error
+
+
 def _workload(text: str, declared: Workload) -> dict[str, Any]:
     """The load as ``--workload`` says: another profile, or the declared one with other numbers."""
-    written = text if "=" in text else f"profile={text}"
-    changed = {
-        name: value(given) for name, given in pairs("--workload", written.split(",")).items()
-    }
+    first, *others = text.split(",")
+    texts = [first if "=" in first else f"profile={first}", *others]
+    given = pairs("--workload", texts, example="sine,mean_rps=80")
+    changed = {name: value(written) for name, written in given.items()}
     profile = changed.get("profile", declared.profile)
     if profile == declared.profile:
         return {**declared.model_dump(exclude_none=True), **changed}
@@ -208,5 +218,5 @@ def _number(number: Any, unit: str) -> str:
     if isinstance(number, Mapping):
         return ", ".join(f"{name} {count}" for name, count in number.items())
     if isinstance(number, float) and not (unit == "" and number.is_integer()):
-        return f"{number * 100:.2f}" if unit == "%" else f"{number:.4f}"
+        return f"{number * 100:.2f}" if unit == "%" else f"{number:.{6 if unit == '$' else 4}f}"
     return f"{number:.0f}" if isinstance(number, float) else str(number)

@@ -13,6 +13,7 @@ from infra_gym.errors import InfraGymError, SettingsError, UnknownNameError, Usa
 from infra_gym.settings import Settings, load_settings
 from infra_gym.stack.ledger import Ledger, StackRecord
 from infra_gym.stack.storage import open_storage
+from infra_gym.terraform.backends import environment_prefix
 from infra_gym.terraform.hcl import Variable, read_module
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def _layers(
             next_command=" or ".join(f"-e {name}" for name in known) or "add -e NAME",
         )
     record = _record(settings, settings.environment)
-    if record is None and not names and not blank:
+    if record is None and not names and not blank and not _anything(settings):
         raise _nothing_there(f"named {settings.environment}", settings)
     recorded = record.layers if record else ()
     provider = names[-1].partition("/")[0] if names else ""
@@ -247,6 +248,12 @@ def _layers(
 
 def _record(settings: Settings, name: str) -> StackRecord | None:
     return Ledger(open_storage(settings), settings.project, name).stack()
+
+
+def _anything(settings: Settings) -> bool:
+    """Whether a run that died before its first record left something, such as its lock."""
+    prefix = environment_prefix(settings.project, str(settings.environment))
+    return bool(open_storage(settings).keys(prefix))
 
 
 def _recorded_definition(record: StackRecord | None) -> Definition | None:

@@ -9,8 +9,13 @@ from typing import Any
 from infra_gym.errors import UsageError
 
 
-def pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
+def pairs(option: str, texts: Iterable[str], *, example: str = "replicas=3") -> dict[str, str]:
     """``{"replicas": "3"}`` of ``["replicas=3"]``.
+
+    Args:
+        option: What the user wrote them after.
+        texts: What the user wrote.
+        example: What one may look like.
 
     Raises:
         UsageError: One has no ``=`` or no name.
@@ -19,7 +24,7 @@ def pairs(option: str, texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
-            raise UsageError(f"{option} {text!r}: write name=value, such as {option} replicas=3")
+            raise UsageError(f"{option} {text!r}: write name=value, such as {option} {example}")
         found[name.strip()] = value
     return found
 

@@ -21,7 +21,7 @@ class Meter:
         Args:
             replicas: How many are paid for: those that exist, ready or not. At least 0; a mean
                 over the time may be a fraction.
-            seconds: How long, in modelled seconds. At least 0.
+            seconds: How long, on the clock of the target, which is what a bill goes by. At least 0.
         """
         if replicas < 0 or seconds < 0:
             raise ValueError(f"replicas and seconds must not be negative: {replicas}, {seconds}")

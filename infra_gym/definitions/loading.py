@@ -8,6 +8,7 @@ silence.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,12 @@ def load_definition(path: Path) -> Definition:
         lines = dict.fromkeys(_line(path, node, problem) for problem in problems_in(error))
         raise DefinitionError("\n".join(lines)) from error
     return _with_trace(definition, path, node)
+
+
+def located(path: Path, problems: Iterable[Problem]) -> str:
+    """Problems of the definition in ``path``, one ``FILE:LINE: KEY: what is wrong`` a line."""
+    node, _ = _read(path)
+    return "\n".join(_line(path, node, problem) for problem in problems)
 
 
 def _with_trace(definition: Definition, path: Path, node: yaml.Node) -> Definition:
@@ -98,7 +105,7 @@ def _read(path: Path) -> tuple[yaml.Node | None, Any]:
         raise DefinitionError(f"{path}: nested too deeply") from None
 
 
-def _line(path: Path, root: yaml.Node, problem: Problem) -> str:
+def _line(path: Path, root: yaml.Node | None, problem: Problem) -> str:
     """``FILE:LINE: KEY: TEXT``, at the deepest node that the problem's path reaches."""
     node, line, keys = root, 1, []
     for part in problem.path:
@@ -112,7 +119,7 @@ def _line(path: Path, root: yaml.Node, problem: Problem) -> str:
     return f"{path}:{line}: {key}: {problem.text}" if key else f"{path}:{line}: {problem.text}"
 
 
-def _below(node: yaml.Node, part: str | int) -> tuple[yaml.Node, int] | None:
+def _below(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, int] | None:
     """The node under a key or index, and its line; ``None`` for what pydantic puts between."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:

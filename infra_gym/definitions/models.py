@@ -93,6 +93,11 @@ class Definition(Strict):
             raise MisplacedError(problems)
         return self
 
+    @property
+    def replica_controls(self) -> tuple[str, ...]:
+        """The controls that set an input ``replicas``: what the price of a replica goes by."""
+        return tuple(name for name, one in self.controls.items() if one.input == "replicas")
+
     def inputs_of(self, layer: str) -> dict[str, Any]:
         """The inputs written for ``provider/name``: the common ones, then this provider's own."""
         return {**self.inputs.get(short_name(layer), {}), **self.inputs.get(layer, {})}

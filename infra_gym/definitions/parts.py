@@ -86,7 +86,7 @@ class DeltaAction(Strict):
 
 
 class AbsoluteAction(Strict):
-    """The action is the control's value itself (``Discrete(high - low + 1)``, offset ``low``)."""
+    """The action chooses the control's value, 0 for ``low`` (``Discrete(high - low + 1)``)."""
 
     absolute: Literal[True]
 

@@ -24,6 +24,7 @@ from infra_gym.errors import (
     InfraGymError,
     MissingProgramError,
     NotReadyError,
+    OwnershipLostError,
     SettingsError,
 )
 from infra_gym.recording import Header, RunLog
@@ -31,6 +32,7 @@ from infra_gym.task.controls import Move
 from infra_gym.task.observations import Vector
 from infra_gym.task.task import Outcome, Task
 from infra_gym.worlds.base import Reading, ResetMode, World
+from infra_gym.worlds.live import LiveWorld
 
 OnFailure = Literal["raise", "truncate"]
 
@@ -94,8 +96,10 @@ class InfraEnv(gym.Env[Vector, Any]):
         self._began: float | None = None
         self._spent_usd = 0.0
         self._steps = 0
+        self._time_s = 0.0
         self._over: str | None = "reset was not called"
         self._spent: str | None = None
+        self._closed = False
         self._failures = 0
         self._last: Outcome | None = None
         self._farewell: Farewell | None = None
@@ -110,9 +114,13 @@ class InfraEnv(gym.Env[Vector, Any]):
             options: ``{"mode": "soft"}`` (default), ``"layer"`` or ``"full"``.
 
         Raises:
-            EpisodeOverError: The budget is spent.
+            EpisodeOverError: The budget is spent, or the environment closed.
             InfraGymError: The world did not get there.
         """
+        if self._closed:
+            raise EpisodeOverError(
+                "the environment is closed", next_command="make a new environment"
+            )
         super().reset(seed=seed)
         mode = self._reset_mode(options)
         if self._spent is not None:
@@ -121,10 +129,11 @@ class InfraEnv(gym.Env[Vector, Any]):
             )
         self._began = time.monotonic() if self._began is None else self._began
         schedule_seed = seed if seed is not None else int(self.np_random.integers(2**31))
+        self._open_log()
         self.controls = self.task.controls.initial
         self.task.begin()
         self._over = "the reset before this step failed"
-        if self._farewell is None and not self._keep:
+        if self._farewell is None and not self._keep and isinstance(self.world, LiveWorld):
             self._farewell = Farewell(self.definition.id, self.place, self.world)
         try:
             reading = self.world.reset(schedule_seed, self.controls, mode)
@@ -155,7 +164,7 @@ class InfraEnv(gym.Env[Vector, Any]):
             reading = self.world.step(move.controls)
             outcome = self._outcome(reading, move, cost=True)
         except InfraGymError as error:
-            return self._failed(error)
+            return self._failed(error, action)
         self._failures = 0
         self.controls = dict(move.controls)
         info = self._info(reading, outcome, move)
@@ -177,9 +186,12 @@ class InfraEnv(gym.Env[Vector, Any]):
     def close(self) -> None:
         """Destroy what was made (or keep it, if told); harmless when done twice."""
         self._over = "the environment is closed"
-        self._close_world()
-        if self._log is not None:
-            self._log.close()
+        self._closed = True
+        try:
+            self._close_world()
+        finally:
+            if self._log is not None:
+                self._log.close()
 
     def _outcome(self, reading: Reading, move: Move, *, cost: bool) -> Outcome:
         outcome = self.task.outcome(
@@ -190,6 +202,7 @@ class InfraEnv(gym.Env[Vector, Any]):
             empty=reading.empty,
         )
         self._spent_usd += outcome.cost_usd
+        self._time_s = reading.time_s
         self._last = outcome
         return outcome
 
@@ -219,13 +232,20 @@ class InfraEnv(gym.Env[Vector, Any]):
         return True
 
     def _close_world(self) -> None:
-        self.world.close(keep=self._keep)
+        try:
+            self.world.close(keep=self._keep)
+        except OwnershipLostError:
+            self._cancel_farewell()  # whoever took over decides what becomes of the stack
+            raise
+        self._cancel_farewell()
+
+    def _cancel_farewell(self) -> None:
         if self._farewell is not None:
             self._farewell.cancel()
             self._farewell = None
 
     def _failed(
-        self, error: InfraGymError
+        self, error: InfraGymError, action: Any
     ) -> tuple[Vector, SupportsFloat, bool, bool, dict[str, Any]]:
         self._over = f"the step before failed: {error.message}"
         self._failures += 1
@@ -233,13 +253,19 @@ class InfraEnv(gym.Env[Vector, Any]):
             raise error
         if self._failures >= _FAILURES_IN_A_ROW:
             raise error
-        return self._last.observation, 0.0, False, True, {"invalid": str(error)}
+        observation, info = self._last.observation.copy(), {"invalid": str(error)}
+        self._steps += 1
+        self._log_failed(action, observation, info)
+        return observation, 0.0, False, True, info
+
+    def _open_log(self) -> None:
+        """Not when made, for construction touches nothing; nor after the stack was paid for."""
+        if self._log is None and self._log_path is not None:
+            self._log = RunLog(self._log_path, self._header())
 
     def _log_reset(self, seed: int, outcome: Outcome, info: Mapping[str, Any]) -> None:
-        if self._log_path is None:
+        if self._log is None:
             return
-        if self._log is None:  # not when made: construction touches nothing
-            self._log = RunLog(self._log_path, self._header())
         self._log.reset(
             seed=seed,
             schedule_sha256=info["schedule_sha256"],
@@ -265,6 +291,21 @@ class InfraEnv(gym.Env[Vector, Any]):
             info=_logged(info),
         )
 
+    def _log_failed(self, action: Any, observation: Vector, info: Mapping[str, Any]) -> None:
+        if self._log is None:
+            return
+        self._log.step(
+            step=self._steps,
+            time_s=self._time_s,
+            action=action,
+            observation=observation,
+            reward=0.0,
+            terms={},
+            metrics={},
+            truncated=True,
+            info=info,
+        )
+
     def _header(self) -> Header:
         return Header(
             id=self.definition.id,
@@ -281,7 +322,10 @@ class InfraEnv(gym.Env[Vector, Any]):
         )
 
     def _reset_mode(self, options: Mapping[str, Any] | None) -> ResetMode:
-        mode = (options or {}).get("mode", "full" if self._failures else "soft")
+        given = dict(options or {})
+        mode = given.pop("mode", "full" if self._failures else "soft")
+        if given:
+            raise SettingsError(f"reset options {sorted(given)}: there is only 'mode'")
         if mode not in ("soft", "layer", "full"):
             raise SettingsError(f"reset mode {mode!r}: write 'soft', 'layer' or 'full'")
         return mode  # type: ignore[no-any-return]

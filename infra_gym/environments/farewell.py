@@ -1,18 +1,24 @@
 """What happens to a stack whose environment nobody closed before Python ended: it is destroyed.
 
 A training script that raises must not leave a cluster running. By the time exit handlers run,
-Python starts no more threads, which a destroy needs; so another process does it.
+Python starts no more threads, which a destroy needs; so another process does it. The workers of a
+vector environment are no different: they end by ``multiprocessing``'s own handlers, and by a
+SIGTERM when the script that made them ends first.
 """
 
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import threading
+from multiprocessing.util import Finalize
+from types import FrameType
 
 from infra_gym.environments.place import Place
-from infra_gym.worlds.base import World
 from infra_gym.worlds.live import LiveWorld
 
 # Terraform has deadlines of its own, which pass before this one.
@@ -25,24 +31,31 @@ class Farewell:
     Args:
         definition: The environment's id or file.
         place: Its names and target.
-        world: What is given up; one that is not live has nothing to destroy.
+        world: What is given up.
     """
 
-    def __init__(self, definition: str, place: Place, world: World) -> None:
+    def __init__(self, definition: str, place: Place, world: LiveWorld) -> None:
         self._definition = definition
         self._place = place
         self._world = world
         self._process = os.getpid()
-        if isinstance(world, LiveWorld):
+        self._in_worker: Finalize | None = None
+        if multiprocessing.parent_process() is None:
             atexit.register(self._destroy)
+        else:
+            self._in_worker = Finalize(None, self._destroy, exitpriority=0)
+            _exit_when_terminated()
 
     def cancel(self) -> None:
         """The world was closed."""
         atexit.unregister(self._destroy)
+        if self._in_worker is not None:
+            self._in_worker.cancel()
 
     def _destroy(self) -> None:
-        if os.getpid() != self._process:
-            return  # a fork of the owner: the stack is not its to destroy
+        # A fork of the owner, or a run that was refused: the stack is not its to destroy.
+        if os.getpid() != self._process or not self._world.stack.acquired:
+            return
         name = f"{self._place.project}/{self._place.environment}"
         print(f"{name} was not closed: destroying it.", file=sys.stderr, flush=True)  # noqa: T201
         self._world.close(keep=True)  # gives up the lock, which the other process needs
@@ -57,3 +70,15 @@ class Farewell:
             check=False,
             timeout=_DEADLINE_S,
         )  # fmt: skip
+
+
+def _exit_when_terminated() -> None:
+    """Have a first SIGTERM end this process in order; a second one, at once."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        sys.exit(128 + number)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, leave)

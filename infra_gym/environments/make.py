@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from infra_gym.cost import Budget
 from infra_gym.definitions.catalog import find_definition
 from infra_gym.definitions.models import Definition
 from infra_gym.environments.env import InfraEnv, OnFailure
 from infra_gym.environments.place import Place, without_programs
-from infra_gym.errors import MissingProgramError, SettingsError
+from infra_gym.errors import MissingProgramError, SettingsError, did_you_mean
 from infra_gym.settings import Settings, Target, load_settings
-from infra_gym.stack import Stack
+from infra_gym.stack import Stack, unique_name
 from infra_gym.task.controls import ActionMode
 from infra_gym.task.task import Task
 from infra_gym.terraform.documents import Event
@@ -59,7 +58,9 @@ def make(
         action: ``delta`` or ``absolute``; default: the definition's.
         budget_usd: US dollars after which an episode is truncated and everything torn down.
         max_seconds: Wall-clock seconds after which the same happens.
-        overrun: ``mark`` or ``pause``: what happens when the learner takes longer than a tick.
+        overrun: ``mark`` or ``pause``: what happens when the learner takes longer than a tick. The
+            live environments of a vector whose steps take turns (``sync``) always do: make that
+            vector ``async``, or ``pause``.
         on_failure: ``raise`` (default) or ``truncate``.
         keep: Leave what was made when the environment is closed.
         log: Path of the run log.
@@ -70,6 +71,9 @@ def make(
         UnknownNameError: No such environment.
         SettingsError: An argument or setting that cannot be.
     """
+    _one_of("action", action, (None, *get_args(ActionMode)))
+    _one_of("overrun", overrun, get_args(Overrun))
+    _one_of("on_failure", on_failure, get_args(OnFailure))
     found = find_definition(definition)
     settings = load_settings(
         target=target,
@@ -86,7 +90,10 @@ def make(
         place,
         world,
         Task(found, action),
-        budget=Budget(usd=settings.budget_usd, seconds=_seconds(settings)),
+        budget=Budget(
+            usd=settings.budget_usd,
+            seconds=_seconds(settings, has_stack=isinstance(world, LiveWorld)),
+        ),
         on_failure=on_failure,
         keep=keep,
         log=None if log is None else Path(log),
@@ -94,13 +101,16 @@ def make(
     )
 
 
-def unique_name(definition: Definition, target: Target) -> str:
-    """``simplek8swebapp-v0-local-3fa9c1``: for an environment that nobody named."""
-    return f"{definition.id.lower()[:26]}-{target}-{secrets.token_hex(3)}"
+def _one_of(name: str, value: object, allowed: Sequence[str | None]) -> None:
+    if value not in allowed:
+        words = [word for word in allowed if word is not None]
+        raise SettingsError(f"{name} cannot be {value!r}.{did_you_mean(str(value), words)}")
 
 
-def _seconds(settings: Settings) -> float:
+def _seconds(settings: Settings, *, has_stack: bool) -> float | None:
     """How long the environment may live: what was asked for, at most until its stack expires."""
+    if not has_stack:
+        return settings.max_seconds
     expiry_s = settings.expiry_hours * 3600
     return expiry_s if settings.max_seconds is None else min(settings.max_seconds, expiry_s)
 
@@ -112,18 +122,19 @@ def _place(
     declared = definition.interval_s.get(target)
     has_target = target in definition.layers or (target == "sim" and definition.simulator)
     if declared is None or not has_target:
+        targets = sorted([*definition.layers, *(["sim"] if definition.simulator else [])])
         raise SettingsError(
-            f"{definition.id} has no target {target!r}. "
-            f"Its targets: {', '.join(sorted(definition.interval_s))}.",
-            next_command=f'gym.make("{definition.id}", target="sim")',
+            f"{definition.id} has no target {target!r}. Its targets: {', '.join(targets)}.",
+            next_command=f'gym.make("{definition.id}", target="{targets[0]}"), '
+            f"or --target {targets[0]}",
         )
     interval = declared if interval_s is None else interval_s
-    if not 0.5 <= interval < float("inf"):
+    if not isinstance(interval, int | float) or not 0.5 <= interval < float("inf"):
         raise SettingsError(f"interval_s must be at least 0.5 seconds, not {interval!r}")
     return Place(
         target=target,
         project=settings.project,
-        environment=settings.environment or unique_name(definition, target),
+        environment=settings.environment or unique_name(definition.id, target),
         interval_s=float(interval),
         time_scale=definition.scale(target),
         workload=workload,

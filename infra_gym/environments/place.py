@@ -38,5 +38,5 @@ def without_programs(error: MissingProgramError, definition: Definition) -> Miss
     return MissingProgramError(
         error.message,
         next_command=f"{error.next_command or 'infra-gym doctor'}\n"
-        f'Without any program: gym.make("{definition.id}", target="sim")',
+        f'Without any program: gym.make("{definition.id}", target="sim"), or --target sim',
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import gymnasium as gym
 
 from infra_gym.definitions.catalog import definition_ids, find_definition
@@ -11,7 +9,10 @@ from infra_gym.errors import DefinitionError
 
 ENTRY_POINT = "infra_gym.environments.make:make"
 
-SIMULATED = {"BatchScheduling-v0": "infra_gym.environments.batch:BatchScheduling"}
+SIMULATED = {
+    "BatchScheduling-v0": "infra_gym.environments.batch:BatchScheduling",
+    "Scaling-v0": "infra_gym.environments.scaling:Scaling",
+}
 """Ids of the environments that have no definition, and where they are: the single form there ends
 with ``Env``, the batch with ``VectorEnv``. They are imported when one is made."""
 
@@ -29,15 +30,15 @@ def register_all() -> None:
         if environment_id in gym.registry:
             continue
         try:
-            definition = find_definition(environment_id)
-        except DefinitionError as error:
-            # Somebody's unfinished file must not take every other environment away.
-            warnings.warn(f"{environment_id} is not registered: {error}", stacklevel=2)
-            continue
+            steps = find_definition(environment_id).max_episode_steps
+        except DefinitionError:
+            # Somebody's unfinished file must not take every other environment away, nor be talked
+            # of by those who do not ask for it: making it tells what is wrong.
+            steps = None
         gym.register(
             environment_id,
             entry_point=ENTRY_POINT,
             kwargs={"definition": environment_id},
-            max_episode_steps=definition.max_episode_steps,
+            max_episode_steps=steps,
             nondeterministic=True,  # live targets are; the simulator is not
         )

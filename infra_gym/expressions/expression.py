@@ -281,6 +281,8 @@ class _Reader:
             raise self._refusal(
                 f"{name!r} is not a function.{did_you_mean(name, FUNCTIONS)}", node.col_offset
             )
+        if node.keywords:  # min(a, b, **c): two stars are a power's sign too
+            raise self._refusal("this form is not allowed in expressions", node.col_offset)
         function, fewest, most = _FUNCTIONS[node.func.id]
         if not fewest <= len(node.args) <= most:
             wanted = f"{fewest}" if fewest == most else f"at least {fewest}"

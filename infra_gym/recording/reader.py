@@ -72,8 +72,13 @@ def _lines(path: Path, text: str) -> Iterator[Line]:
             if number == 1:
                 _check_version(path, content)
             yield LINE.validate_python(content)
-        except (ValueError, ValidationError) as error:
-            raise UsageError(f"{path}:{number} is not a line of a run log: {error}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            why = f"{place}: {first['msg']}" if place else first["msg"]
+            raise UsageError(f"{path}:{number} is not a line of a run log: {why}.") from error
+        except ValueError as error:
+            raise UsageError(f"{path}:{number} is not a line of a run log: {error}.") from error
 
 
 def _check_version(path: Path, header: object) -> None:

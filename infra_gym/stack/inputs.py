@@ -65,9 +65,9 @@ class LayerInputs:
         )
         return wire(layer, self._modules[layer].variables, sources)
 
-    def secrets_from_shell(self, layer: str) -> frozenset[str]:
-        """Secret variables of the layer that Terraform reads from the user's shell."""
-        return frozenset(name for name in from_shell() if self._modules.is_secret(layer, name))
+    def secrets_from_shell(self, layer: str) -> dict[str, str]:
+        """Secret variables of the layer that the user's shell sets."""
+        return {n: text for n, text in from_shell().items() if self._modules.is_secret(layer, n)}
 
     def secret_names(self, layer: str, values: Mapping[str, Any]) -> frozenset[str]:
         """Which of the values are secret: by the variable, or by the output that they take."""
@@ -101,13 +101,19 @@ def by_layer(
     Raises:
         UnknownNameError: A name that is no layer of the stack.
     """
-    found = {}
-    for name, values in (inputs or {}).items():
-        full = [layer for layer in layers if name in (layer, short_name(layer))]
-        if not full:
-            raise UnknownNameError("layer in the stack", name, layers)
-        found[full[0]] = values
-    return found
+    return {full_name(name, layers): values for name, values in (inputs or {}).items()}
+
+
+def full_name(name: str, layers: Sequence[str]) -> str:
+    """The layer that is meant by its full or short name.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    for layer in layers:
+        if name in (layer, short_name(layer)):
+            return layer
+    raise UnknownNameError("layer in the stack", name, layers)
 
 
 def from_shell() -> dict[str, str]:

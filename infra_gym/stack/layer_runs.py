@@ -108,7 +108,7 @@ class LayerRuns:
                 "inputs": plain,
                 "wires": wires,
                 "uses": tuple(sorted(uses)),
-                "secret_inputs": tuple(sorted(secret | self._inputs.secrets_from_shell(layer))),
+                "secret_inputs": tuple(sorted({*secret, *self._inputs.secrets_from_shell(layer)})),
                 "outputs": before.outputs if before else {},
                 "secret_outputs": before.secret_outputs if before else (),
             }
@@ -119,7 +119,10 @@ class LayerRuns:
             applied = self._terraform.apply(
                 folder,
                 refresh=refresh,
-                secrets={name: as_text(filled[name]) for name in secret},
+                secrets={
+                    **self._inputs.secrets_from_shell(layer),
+                    **{name: as_text(filled[name]) for name in secret},
+                },
                 on_event=lambda event: self._on_event(layer, event),
             )
         self._secret_outputs.pop(layer, None)
@@ -161,13 +164,19 @@ class LayerRuns:
         del self.records[layer]
 
     def output(self, wired: Wire) -> Any:
-        """An output of a layer that is up.
+        """An output of a layer that is up; of one that this run is changing, as it was before.
 
         Raises:
             StackError: The layer is not up, or has no such output.
         """
         record = self.records.get(wired.layer)
-        if record is None or record.status != "applied":
+        changing = (
+            record is not None
+            and record.status == "applying"
+            and record.owner == self._lock.owner
+            and wired.output in record.outputs
+        )
+        if record is None or not (record.status == "applied" or changing):
             raise StackError(
                 f"output {wired.output} is needed of layer {wired.layer}, which is not up.",
                 layer=wired.layer,
@@ -188,23 +197,46 @@ class LayerRuns:
         if wired.layer not in self._secret_outputs:
             outputs = self._terraform.outputs(self._prepare(wired.layer))
             self._secret_outputs[wired.layer] = {n: out.value for n, out in outputs.items()}
-        return self._secret_outputs[wired.layer][wired.output]
+        known = self._secret_outputs[wired.layer]
+        if wired.output not in known:
+            raise StackError(
+                f"the state of layer {wired.layer} has no output {wired.output} any more.",
+                layer=wired.layer,
+                next_command=f"apply {wired.layer} again",
+            )
+        return known[wired.output]
 
     def _secrets_again(self, record: LayerRecord) -> dict[str, str]:
         """The secret inputs of a recorded layer, from where they came."""
-        found = {}
+        found, shell = self._inputs.secrets_from_shell(record.layer), from_shell()
         for name in record.secret_inputs:
             if name in self.secrets[record.layer]:
                 found[name] = as_text(self.secrets[record.layer][name])
+            elif name in shell:
+                found[name] = shell[name]
             elif name in record.wires:
-                found[name] = as_text(self.output(Wire.parse(record.wires[name])))
-            elif name not in from_shell() and self._is_required(record.layer, name):
+                found |= self._wired_secret(name, Wire.parse(record.wires[name]))
+            if name not in found and self._is_required(record.layer, name):
                 raise StackError(
                     f"the secret variable {name} is needed, and secrets are not recorded.",
                     layer=record.layer,
                     next_command=f"export TF_VAR_{name}=... and repeat the command",
                 )
         return found
+
+    def _wired_secret(self, name: str, wired: Wire) -> dict[str, str]:
+        """A secret for a destroy; the state of a layer that is half done may have it, too."""
+        other = self.records.get(wired.layer)
+        if other is None:
+            return {}
+        if wired.output in other.outputs:
+            return {name: as_text(other.outputs[wired.output])}
+        try:
+            return {name: as_text(self._secret_output(wired))}
+        except StackError as error:
+            if type(error) is not StackError:  # the lock or the store; not for want of the output
+                raise
+            return {}
 
     def _is_required(self, layer: str, name: str) -> bool:
         variable = self._modules[layer].variables.get(name)

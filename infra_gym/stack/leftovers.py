@@ -2,7 +2,8 @@
 
 Whatever works inside a run's folder belongs to that run: its Terraform inside the layers' run
 directories, the processes of local layers inside ``processes/``. So they are found again after any
-crash, without a list that could be wrong.
+crash, without a list that could be wrong. What hangs on a terminal is a person's, who looks around
+there (none of a run's processes has one); and this process and its ancestors are never meant.
 """
 
 from __future__ import annotations
@@ -16,43 +17,55 @@ from pathlib import Path
 import psutil
 
 _TERRAFORM = ("terraform", "tofu", "opentofu")  # or longer, such as terraform-1.11
-_PROVIDER = "terraform-provi"  # process names are cut to 15 characters
+_PROVIDER = "terraform-provi"
+_NAME_LENGTH = 15  # what Linux keeps of a process's name
 _STOP_S = 5.0
 _POLL_S = 0.05
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
-    """All processes whose working directory is ``folder`` or lies in it."""
-    inside = folder.resolve()
+    """All of a run's processes whose working directory is ``folder`` or lies in it."""
+    inside, ours = folder.resolve(), _this_one_and_ancestors()
     found = []
     for process in psutil.process_iter():
+        if process.pid in ours:
+            continue
         with suppress(psutil.Error, OSError):
             # Linux marks a directory that was removed under a process.
             where = Path(process.cwd().removesuffix(" (deleted)"))
-            if where.is_relative_to(inside) and process.status() != psutil.STATUS_ZOMBIE:
+            if not where.is_relative_to(inside) or _has_terminal(process):
+                continue
+            if process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
 
 
-def terraforms_in(folder: Path) -> list[psutil.Process]:
-    """The Terraform commands that work in ``folder``, without their providers and provisioners."""
+def terraforms_in(folder: Path, program: str = "terraform") -> list[psutil.Process]:
+    """The Terraform commands that work in ``folder``, without their providers and provisioners.
+
+    Args:
+        folder: A run's folder, or a layer's.
+        program: The name of the program's file, where it is called something else.
+    """
+    names = (*_TERRAFORM, program[:_NAME_LENGTH])
     found = []
     for process in processes_in(folder):
         with suppress(psutil.Error):
             name = process.name()
-            if name.startswith(_TERRAFORM) and not name.startswith(_PROVIDER):
+            if name.startswith(names) and not name.startswith(_PROVIDER):
                 found.append(process)
     return found
 
 
-def end_terraforms(folder: Path, *, grace_s: float) -> int:
+def end_terraforms(folder: Path, program: str = "terraform", *, grace_s: float) -> int:
     """End the Terraform of a dead run: one gentle SIGINT, then wait, then kill. Returns how many.
 
     Args:
         folder: The run's folder.
+        program: As in :func:`terraforms_in`.
         grace_s: Seconds to wait; a Terraform that is killed loses what it was just making.
     """
-    commands = terraforms_in(folder)
+    commands = terraforms_in(folder, program)
     family = [*commands]
     for command in commands:
         with suppress(psutil.Error):
@@ -81,6 +94,19 @@ def end_processes(folder: Path) -> list[str]:
         _signal(alive, signal.SIGKILL)
         _wait(alive, _STOP_S)
     return ended
+
+
+def _has_terminal(process: psutil.Process) -> bool:
+    try:
+        stat = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:  # no Linux; psutil misses terminals opened after its first look
+        return process.terminal() is not None
+    return stat.rpartition(")")[2].split()[4] != "0"
+
+
+def _this_one_and_ancestors() -> set[int]:
+    this = psutil.Process()
+    return {this.pid, *(process.pid for process in this.parents())}
 
 
 def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None:

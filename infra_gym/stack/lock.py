@@ -5,9 +5,9 @@ runs can create a generation. A run that dies leaves its object; the next run se
 dead, creates the generation after it and removes the older. An owner who was only asleep finds, in
 the check before its next apply, that the highest generation is not its own, and stops.
 
-Whether an owner lives: on the same machine, whether its process does (process id and start time). On
-another, whether its heartbeat goes on; because the clocks of two machines may differ, a
-heartbeat that looks old is watched for one more beat before it counts as dead.
+Whether an owner lives: on the same machine, whether its process does (process id and start time).
+On another, whether its heartbeat goes on; because the clocks of two machines may differ, a
+heartbeat that looks old, or is not yet due, is watched for one more beat before it counts as dead.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import getpass
 import os
+import re
 import secrets
 import socket
 import threading
@@ -36,6 +37,9 @@ DEAD_AFTER_S = 120.0
 """Age of a heartbeat that looks dead."""
 
 _ATTEMPTS = 10
+_GIVEN_UP: set[str] = set()
+"""Tokens of owners in this process whose lock could not be removed when they gave it back."""
+_GENERATION = re.compile(r"/(\d{8,})\.json$")
 
 
 class Owner(BaseModel):
@@ -158,7 +162,10 @@ class StackLock:
             raise self._lost(holder)
 
     def release(self) -> None:
-        """Give the lock back, if it is held and still this run's."""
+        """Give the lock back, if it is held and still this run's.
+
+        Where the store fails, its object stays; for this process its owner is dead then.
+        """
         owner = self.owner
         if owner is None:
             return
@@ -166,13 +173,11 @@ class StackLock:
         self._stop.set()
         if self._heart is not None:
             self._heart.join()
-        key = self._key(owner.generation)
-        holder = self._read(key)
-        if holder is not None and holder.token == owner.token:
-            beat = self._read_beat()
-            if beat is not None and beat.token == owner.token:
-                self._storage.delete(self._beat_key)
-            self._storage.delete(key)
+        try:
+            self._remove(owner)
+        except BaseException:
+            _GIVEN_UP.add(owner.token)
+            raise
 
     def holder(self) -> Owner | None:
         """Who holds it, dead or alive."""
@@ -186,11 +191,13 @@ class StackLock:
             owner: Whose.
             watch: Doubt another host's clock, which takes longer than a beat.
         """
+        if owner.token in _GIVEN_UP:
+            return False
         if owner.is_visible:
             return _process_lives(owner.pid, owner.process_start)
         beat = self._read_beat()
         last = beat.at if beat and beat.token == owner.token else owner.since.timestamp()
-        if time.time() - last < DEAD_AFTER_S:
+        if abs(time.time() - last) < DEAD_AFTER_S:
             return True
         if not watch:
             return False
@@ -204,15 +211,25 @@ class StackLock:
         if not self._storage.create(key, owner.model_dump_json().encode()):
             return False
         self.owner = owner  # from here on, a release gives it back
-        written = self._read(key)
         # A store that ignores conditions lets two create the same object: the last one has it.
-        if self._keys()[-1:] != [key] or written is None or written.token != owner.token:
-            self.owner = None
+        try:
+            self.check()
+        except OwnershipLostError:
+            self.release()
             return False
         for older in keys:
             self._storage.delete(older)
         self._begin_to_beat(owner)
         return True
+
+    def _remove(self, owner: Owner) -> None:
+        key = self._key(owner.generation)
+        holder = self._read(key)
+        if holder is not None and holder.token == owner.token:
+            beat = self._read_beat()
+            if beat is not None and beat.token == owner.token:
+                self._storage.delete(self._beat_key)
+            self._storage.delete(key)
 
     def _begin_to_beat(self, owner: Owner) -> None:
         self._beat(owner)
@@ -229,9 +246,7 @@ class StackLock:
                 self._beat(owner)
             except OwnershipLostError:
                 return
-            except (
-                StackError
-            ):  # the store is away for the moment; the next apply says so, if it lasts
+            except StackError:  # the store is away; if that lasts, the next apply says so
                 continue
 
     def _beat(self, owner: Owner) -> None:
@@ -240,10 +255,13 @@ class StackLock:
 
     def _read_beat(self) -> _Beat | None:
         data = self._storage.read(self._beat_key)
-        return _Beat.model_validate_json(data) if data else None
+        with suppress(ValidationError):  # what cannot be understood is no beat
+            return _Beat.model_validate_json(data) if data else None
+        return None
 
     def _keys(self) -> list[str]:
-        return self._storage.keys(self._prefix)
+        # Whatever else lies there, such as a file manager's, is no lock.
+        return [key for key in self._storage.keys(self._prefix) if _GENERATION.search(key)]
 
     def _key(self, generation: int) -> str:
         return f"{self._prefix}{generation:08d}.json"

@@ -32,8 +32,7 @@ def open_stack(
 
     Args:
         what: An environment's id, or one or more layers as ``PROVIDER/NAME``. Single layers take
-        the
-            outputs that they need from the layers that are up under the same names.
+            the outputs that they need from the layers that are up under the same names.
         target: Default: for an environment the settings' one, for layers that of their provider.
         project: Default: the settings' one.
         environment: The environment's name. Default: the settings' one; else, for an environment, a

@@ -31,7 +31,7 @@ class PortBlocks:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def reserve(self, name: str) -> int:
         """The first port of the block that is reserved for ``name``, now or already.
@@ -39,9 +39,9 @@ class PortBlocks:
         Raises:
             StackError: No block is free.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for port in candidates(name):
-            link = self._folder / str(port)
+            link = self.folder / str(port)
             try:
                 link.symlink_to(name)
             except FileExistsError:
@@ -57,11 +57,12 @@ class PortBlocks:
             "choose a port with --var port=...",
         )
 
-    def release(self, prefix: str) -> None:
-        """Give back all blocks of names that begin with ``prefix``."""
-        if self._folder.is_dir():
-            for link in self._folder.iterdir():
-                if _holder(link).startswith(prefix):
+    def release(self, name: str) -> None:
+        """Give back the block of ``name``; where that ends with a slash, of all below it."""
+        if self.folder.is_dir():
+            for link in self.folder.iterdir():
+                holder = _holder(link)
+                if holder == name or (name.endswith("/") and holder.startswith(name)):
                     link.unlink(missing_ok=True)
 
 

@@ -17,7 +17,10 @@ from infra_gym.errors import (
 )
 from infra_gym.stack.execution import Outcome
 from infra_gym.stack.ledger import LayerRecord, StackRecord
+from infra_gym.stack.status import resources_in
+from infra_gym.stack.storage import Storage
 from infra_gym.stack.wiring import wires_in
+from infra_gym.terraform.backends import environment_prefix
 
 T = TypeVar("T")
 
@@ -61,7 +64,7 @@ def refuse_another(identity: Identity, record: StackRecord | None) -> None:
 
     Raises:
         StackMismatchError: It is of another id, target or cluster, or a local one of another
-        machine.
+            machine.
     """
     if record is None:
         return
@@ -117,6 +120,32 @@ def refuse_missing(
                     layer=layer,
                     next_command=identity.command("apply", [one.layer, layer]),
                 )
+
+
+def refuse_to_forget(identity: Identity, storage: Storage) -> None:
+    """Refuse to remove the stack's record while a state holds what no layer's record tells of.
+
+    Args:
+        identity: The stack.
+        storage: Where its states lie.
+
+    Raises:
+        StackError: Names the layers, and what to type.
+    """
+    states = f"{environment_prefix(identity.project, identity.environment)}state/"
+    held = [
+        key.removeprefix(states).removesuffix(".tfstate")
+        for key in storage.keys(states)
+        if key.endswith(".tfstate") and resources_in(storage.read(key)) != 0
+    ]
+    if held:
+        raise StackError(
+            f"the ledger has no record of {', '.join(held)}, but the state holds resources.",
+            environment=str(identity),
+            target=identity.target,
+            next_command=f"{identity.command('apply', held)} (which records it again), "
+            "then destroy",
+        )
 
 
 def results(identity: Identity, what: str, outcome: Outcome[T]) -> dict[str, T]:

@@ -46,7 +46,7 @@ class RunFolder:
             StackError: The directory cannot be written.
         """
         folder = self.layer(layer)
-        with _explained(folder, layer):
+        with explained(folder, layer):
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(parents=True, exist_ok=True)
             if source != folder:
@@ -61,7 +61,7 @@ class RunFolder:
             StackError: The file cannot be written.
         """
         folder = self.layer(layer)
-        with _explained(folder, layer):
+        with explained(folder, layer):
             write_inputs(folder, inputs)
 
     def remove(self, layer: str) -> None:
@@ -71,7 +71,7 @@ class RunFolder:
             StackError: It cannot be removed.
         """
         folder = self.layer(layer)
-        with _explained(folder, layer):
+        with explained(folder, layer):
             if folder.exists():
                 shutil.rmtree(folder)
         with suppress(OSError):
@@ -83,7 +83,7 @@ class RunFolder:
         Raises:
             StackError: It cannot be removed.
         """
-        with _explained(self.root, None):
+        with explained(self.root, None):
             if self.root.exists():
                 shutil.rmtree(self.root)
         with suppress(OSError):
@@ -131,7 +131,8 @@ def _module_files(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _explained(folder: Path, layer: str | None) -> Iterator[None]:
+def explained(folder: Path, layer: str | None) -> Iterator[None]:
+    """Say plainly why a run's files cannot be written."""
     try:
         yield
     except OSError as error:

@@ -15,6 +15,7 @@ from infra_gym.definitions.models import Definition
 from infra_gym.errors import MissingProgramError
 from infra_gym.settings import Settings, Target
 from infra_gym.stack.ports import PortBlocks, candidates
+from infra_gym.stack.run_directory import explained
 from infra_gym.workloads import arrival_schedule
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -75,11 +76,14 @@ class RunVariables:
 
     @property
     def _ports(self) -> PortBlocks:
-        return PortBlocks(self._settings.data_folder / "ports")
+        return PortBlocks(self._settings.data_folder.absolute() / "ports")
 
     def _port(self, layer: str, *, touch: bool) -> int:
         name = f"{self._name}/{layer}"
-        return self._ports.reserve(name) if touch else next(candidates(name))
+        if not touch:
+            return next(candidates(name))
+        with explained(self._ports.folder, layer):
+            return self._ports.reserve(name)
 
     def _prometheus(self) -> str:
         program = self._settings.prometheus or "prometheus"
@@ -103,8 +107,9 @@ class RunVariables:
                 time_scale=self._definition.scale(target),
                 seed=0,
             )
-            file.parent.mkdir(parents=True, exist_ok=True)
-            schedule.write(file)
+            with explained(self._root, None):
+                file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                schedule.write(file)
         return str(file)
 
 

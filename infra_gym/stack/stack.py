@@ -18,15 +18,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from infra_gym.definitions.catalog import find_layer
-from infra_gym.definitions.models import Definition, short_name
-from infra_gym.errors import (
-    StackError,
-    StateBackendError,
-    UnknownNameError,
-)
+from infra_gym.definitions.models import Definition
+from infra_gym.errors import StackError, StackLockedError, StateBackendError
 from infra_gym.settings import Settings
+from infra_gym.stack.drawing import drawing
 from infra_gym.stack.execution import Outcome, run_layers
-from infra_gym.stack.inputs import LayerInputs, by_layer
+from infra_gym.stack.inputs import LayerInputs, by_layer, full_name
 from infra_gym.stack.layer_runs import LayerRuns
 from infra_gym.stack.ledger import Ledger, StackRecord, now
 from infra_gym.stack.leftovers import end_processes
@@ -34,7 +31,13 @@ from infra_gym.stack.lock import Owner, StackLock
 from infra_gym.stack.modules import Modules
 from infra_gym.stack.order import Order
 from infra_gym.stack.planning import Planner
-from infra_gym.stack.refusals import Identity, refuse_another, refuse_missing, results
+from infra_gym.stack.refusals import (
+    Identity,
+    refuse_another,
+    refuse_missing,
+    refuse_to_forget,
+    results,
+)
 from infra_gym.stack.run_directory import RunFolder
 from infra_gym.stack.run_variables import RunVariables
 from infra_gym.stack.status import StackStatus, read_status
@@ -162,9 +165,10 @@ class Stack:
         """
         if self.acquired:
             return
-        refuse_parallel_use(self.settings, self._storage, self.project, self.environment)
         with self._released_on_error():
             self._lock.acquire()
+            # Not before: of two that begin at once, each must see the other's lock.
+            refuse_parallel_use(self.settings, self._storage, self.project, self.environment)
             self._end_dead_run()
             self._load()
             refuse_another(self._identity, self._record)
@@ -195,7 +199,9 @@ class Stack:
         That run's Terraform is ended first if it runs on this machine, and locks on the state are
         removed. Should the run wake up, it stops before its next apply.
         """
-        holder = self._lock.holder()
+        holder = None
+        with suppress(StackLockedError):  # it cannot be understood
+            holder = self._lock.holder()
         with self._released_on_error():
             self._lock.seize()
             self._end_dead_run(any_host=True)
@@ -228,9 +234,9 @@ class Stack:
 
         Raises:
             LayerFailedError: A layer failed; names it, those not run because of it, and what to
-            type.
+                type.
             InfraGymError: As :meth:`acquire`; or an input is wrong or missing, and nothing was
-            done.
+                done.
         """
         with self._held():
             self._runs.stopping.clear()
@@ -284,7 +290,7 @@ class Stack:
 
         Raises:
             LayerFailedError: A layer failed; names it, those not run because of it, and what to
-            type.
+                type.
             InfraGymError: As :meth:`acquire`.
         """
         with self._held():
@@ -331,7 +337,14 @@ class Stack:
 
     def status(self) -> StackStatus:
         """What is up and who works on it; takes no lock and touches nothing."""
-        return read_status(self._storage, self.project, self.environment, self._folder, self.layers)
+        return read_status(
+            self._storage,
+            self.project,
+            self.environment,
+            self._folder,
+            self.layers,
+            program=self._terraform.path.name,
+        )
 
     def outputs(self, layer: str) -> dict[str, Any]:
         """The outputs of a layer that is up, without the sensitive ones.
@@ -356,13 +369,7 @@ class Stack:
         """Which layer waits for which, in the DOT language; the labels are the outputs wired."""
         self._records()
         wired = {layer: self._wired(layer, {}, touch=False) for layer in self.layers}
-        lines = [f'  "{layer}";' for layer in self.layers]
-        for layer, others in self._order(wired).only({*self.layers}).waits_for.items():
-            for other in sorted(others):
-                found = {one.output for one in wires_in(wired[layer]) if one.layer == other}
-                label = f'label="{", ".join(sorted(found))}"' if found else "style=dashed"
-                lines.append(f'  "{other}" -> "{layer}" [{label}];')
-        return "\n".join(["digraph stack {", "  rankdir=LR;", *lines, "}", ""])
+        return drawing(self._order(wired).only({*self.layers}), wired)
 
     # ---------------------------------------------------------------- inside
 
@@ -396,6 +403,7 @@ class Stack:
             self._folder,
             environment_prefix(self.project, self.environment),
             grace_s=self._terraform.deadlines.grace_s,
+            program=self._terraform.path.name,
             any_host=any_host,
         )
 
@@ -418,15 +426,7 @@ class Stack:
 
     def _choose(self, layers: Sequence[str] | None, known: Sequence[str]) -> list[str]:
         """Full names, from full or short ones."""
-        if layers is None:
-            return [*known]
-        chosen = []
-        for name in layers:
-            full = [layer for layer in known if name in (layer, short_name(layer))]
-            if not full:
-                raise UnknownNameError("layer in the stack", name, known)
-            chosen.append(full[0])
-        return chosen
+        return [*known] if layers is None else [full_name(name, known) for name in layers]
 
     def _wired(self, layer: str, given: Mapping[str, Any], *, touch: bool = True) -> dict[str, Any]:
         secrets = self._runs.secrets[layer]
@@ -453,6 +453,7 @@ class Stack:
         """Record the stack under its name; every apply puts its expiry off."""
         if self._lock.owner is None:
             raise StackError("The stack's lock is not held.", next_command="call acquire() first")
+        _ = self._terraform.version  # refuses one that is too old, before there is anything to keep
         self._lock.check()
         moment, before = now(), self._record
         record = StackRecord(
@@ -484,6 +485,7 @@ class Stack:
 
     def _clean_up(self) -> tuple[str, ...]:
         """Remove what no layer needs any more; the lock goes with its release."""
+        refuse_to_forget(self._identity, self._storage)
         left = end_processes(self._folder.root)
         self._folder.remove_all()
         self._run_variables.release_ports()

@@ -32,6 +32,8 @@ class LayerStatus(BaseModel):
     resources: int | None = None
     """Resources in its state; ``None`` when the state cannot be read, as under encryption."""
     problem: str | None = None
+    uses: tuple[str, ...] = ()
+    """Layers whose outputs it took."""
 
 
 class StackStatus(BaseModel):
@@ -63,7 +65,13 @@ class StackStatus(BaseModel):
 
 
 def read_status(
-    storage: Storage, project: str, environment: str, folder: RunFolder, layers: tuple[str, ...]
+    storage: Storage,
+    project: str,
+    environment: str,
+    folder: RunFolder,
+    layers: tuple[str, ...],
+    *,
+    program: str = "terraform",
 ) -> StackStatus:
     """The status of a stack; takes no lock and touches nothing.
 
@@ -73,6 +81,7 @@ def read_status(
         environment: The environment's name.
         folder: The run's folder on this machine.
         layers: Layers to tell of, beside those in the ledger.
+        program: The name of Terraform's file.
     """
     ledger, lock = Ledger(storage, project, environment), StackLock(storage, project, environment)
     stack, records, holder = ledger.stack(), ledger.layers(), lock.holder()
@@ -81,10 +90,10 @@ def read_status(
 
     def tell(layer: str) -> LayerStatus:
         record = records.get(layer)
-        resources = _resources(storage.read(state_key(project, environment, layer)))
+        resources = resources_in(storage.read(state_key(project, environment, layer)))
         if record is None:
             return LayerStatus(layer=layer, status="absent", resources=resources)
-        at_work = bool(terraforms_in(folder.layer(layer)))
+        at_work = bool(terraforms_in(folder.layer(layer), program))
         owned = alive and holder is not None and record.owner.token == holder.token
         return LayerStatus(
             layer=layer,
@@ -94,6 +103,7 @@ def read_status(
             terraform_running=at_work,
             resources=resources,
             problem=record.problem,
+            uses=record.uses,
         )
 
     return StackStatus(
@@ -120,8 +130,8 @@ def _status(
     return record.status
 
 
-def _resources(state: bytes | None) -> int | None:
-    """How many managed resources a state holds."""
+def resources_in(state: bytes | None) -> int | None:
+    """How many managed resources a state holds; ``None`` where that cannot be seen."""
     if not state:
         return 0
     try:

@@ -142,7 +142,7 @@ class FolderStorage:
 def open_storage(settings: Settings) -> Storage:
     """The store that the settings name; nothing is touched yet."""
     if settings.state.backend == "local":
-        return FolderStorage(settings.data_folder / "state")
+        return FolderStorage(settings.data_folder.absolute() / "state")
     from infra_gym.clouds.buckets import BucketStorage  # boto3 is slow to import
 
     return BucketStorage(settings.state)

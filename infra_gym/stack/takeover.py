@@ -16,7 +16,13 @@ _STATE_LOCK = ".tflock"
 
 
 def end_dead_run(
-    storage: Storage, folder: RunFolder, prefix: str, *, grace_s: float, any_host: bool = False
+    storage: Storage,
+    folder: RunFolder,
+    prefix: str,
+    *,
+    grace_s: float,
+    program: str = "terraform",
+    any_host: bool = False,
 ) -> None:
     """End the Terraform of a dead run on this machine, and remove the state locks that it left.
 
@@ -27,10 +33,11 @@ def end_dead_run(
         folder: The run's folder on this machine.
         prefix: What the keys of the environment's objects begin with.
         grace_s: Seconds that a Terraform gets to stop by itself.
+        program: The name of Terraform's file.
         any_host: Remove state locks made on other machines, too; whether their Terraform has ended
             cannot be seen from here.
     """
-    end_terraforms(folder.root, grace_s=grace_s)
+    end_terraforms(folder.root, program, grace_s=grace_s)
     for key in storage.keys(f"{prefix}state/"):
         if key.endswith(_STATE_LOCK) and (any_host or _made_here(storage.read(key))):
             storage.delete(key)
@@ -57,7 +64,7 @@ def refuse_parallel_use(
     for other_project, other_environment in sorted(others - {(project, environment)}):
         lock = StackLock(storage, other_project, other_environment)
         holder = lock.holder()
-        if holder is not None and lock.is_alive(holder):
+        if holder is not None and lock.is_alive(holder, watch=True):
             raise StackLockedError(
                 f"The locks of bucket {settings.state.bucket} do not hold (checked "
                 f"{verdict.checked}), so only one run at a time may use it; "

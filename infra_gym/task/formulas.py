@@ -46,7 +46,7 @@ class Formulas:
             if not math.isfinite(value):
                 if otherwise is None:
                     raise MetricsError(
-                        f"metric {name} has no value: {formula} with "
+                        f"metric {name} has no value: {formula.text} with "
                         + ", ".join(f"{part} = {known[part]:g}" for part in sorted(formula.names)),
                         next_command=f"give {name} an `empty:` value in the definition",
                     )

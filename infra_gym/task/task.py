@@ -9,7 +9,7 @@ from typing import Any
 
 from infra_gym.cost import Meter
 from infra_gym.definitions.models import Definition
-from infra_gym.errors import MetricsError
+from infra_gym.errors import DefinitionError, MetricsError
 from infra_gym.expressions import Expression
 from infra_gym.task.controls import ActionMode, Controls, Move
 from infra_gym.task.formulas import Formulas
@@ -43,10 +43,19 @@ class Task:
     Args:
         definition: The environment.
         mode: Another action mode than the definition's.
+
+    Raises:
+        DefinitionError: A replica has a price, and nothing tells how many there are.
     """
 
     def __init__(self, definition: Definition, mode: ActionMode | None = None) -> None:
         self._meter = Meter(definition.prices)
+        self._replica_controls = definition.replica_controls
+        if definition.prices.replica_usd_per_hour and not self._replica_controls:
+            raise DefinitionError(
+                f"{definition.id}: prices.replica_usd_per_hour is the price of an input "
+                "`replicas`, which no control sets"
+            )
         self.controls = Controls(definition.controls, mode)
         self.observations = ObservationVector(definition.observations)
         self._formulas = Formulas(definition.metrics)
@@ -82,7 +91,7 @@ class Task:
         Raises:
             MetricsError: A number that is needed is missing.
         """
-        replicas = controls.get("replicas", 0)
+        replicas = sum(controls[name] for name in self._replica_controls)
         metrics = {
             **measured,
             **{name: float(value) for name, value in controls.items()},
@@ -109,7 +118,7 @@ class Task:
         value = self._terms[name].evaluate(metrics)
         if not math.isfinite(value):
             raise MetricsError(
-                f"reward term {name} has no value: {self._terms[name]}",
+                f"reward term {name} has no value: {self._terms[name].text}",
                 next_command="see the metrics that it names with `infra-gym envs show`",
             )
         return value

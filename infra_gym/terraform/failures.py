@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,8 +67,14 @@ def failure(
         return TerraformError(f"{what} failed.{why}", diagnostics=texts, next_command=_STATE_KEPT)
     if any("no space left on device" in text for text in texts):
         return TerraformError(f"{what} failed.{why}", diagnostics=texts, next_command=_MAKE_ROOM)
-    said = why or f" It ended with {process.returncode} and did not say why."
+    said = why or f" It {_end(process.returncode)} and did not say why."
     return TerraformError(f"{what} failed.{said}", diagnostics=texts)
+
+
+def _end(returncode: int | None) -> str:
+    if returncode is not None and returncode < 0:
+        return f"was killed by {signal.Signals(-returncode).name}"
+    return f"ended with {returncode}"
 
 
 def unheard(events_file: Path, what: str) -> TerraformError:

@@ -108,10 +108,10 @@ def _parse(file: Path, modified_ns: int) -> dict[str, Any]:  # noqa: ARG001  par
         with file.open(encoding="utf-8") as stream:
             parsed: dict[str, Any] = hcl2.load(stream, serialization_options=options)
     except UnexpectedInput as error:
-        raise TerraformError(
-            f"{file}:{error.line}:{error.column}: this is not HCL:\n"
-            + error.get_context(file.read_text(encoding="utf-8")).rstrip(),
-        ) from error
+        context = error.get_context(file.read_text(encoding="utf-8")).rstrip()
+        # Where something is missing at the end, there is nothing to show but the mark.
+        shown = f"this is not HCL:\n{context}" if context.strip("\n ^") else "it ends too early"
+        raise TerraformError(f"{file}:{error.line}:{error.column}: {shown}") from error
     except (LarkError, OSError, UnicodeDecodeError) as error:
         raise TerraformError(f"{file} cannot be read: {error}") from error
     return parsed

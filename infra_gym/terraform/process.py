@@ -107,7 +107,7 @@ class Process:
             if self._popen is not None:
                 self.output, self.complaint = (told or b"" for told in self._popen.communicate())
                 self.returncode = self._popen.returncode
-                if self.interrupted or self.timed_out:
+                if self.interrupted or self.timed_out or self.returncode < 0:
                     # What a provisioner had begun must not go on behind anybody's back.
                     _signal_group(self._popen.pid, signal.SIGKILL)
         except OSError as error:

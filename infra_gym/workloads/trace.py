@@ -1,13 +1,15 @@
-"""A recorded load, read from a CSV file."""
+"""A recorded load, read from a CSV or XLSX file."""
 
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -20,14 +22,14 @@ _COLUMNS = (("seconds", "rps"), ("timestamp", "value"))
 class Trace(Profile):
     """A recorded load; after its end it begins again.
 
-    The file has a header with ``seconds,rps``, or ``timestamp,value`` with seconds since 1970 or
-    ISO 8601; other columns are passed over. A row holds until the next one, the last as long as
-    the one before it.
+    The file, CSV or (with the extra ``xlsx``) XLSX, has a header with ``seconds,rps``, or
+    ``timestamp,value`` with seconds since 1970 or ISO 8601; other columns are passed over. A row
+    holds until the next one, the last as long as the one before it.
     """
 
     profile: Literal["trace"]
     path: Path
-    """The CSV file; a relative path starts at the definition's own folder."""
+    """The file; a relative path starts at the definition's own folder."""
     mean_rps: Positive | None = None
     """Scale the recording to this mean, requests/s; left out, it is played as recorded."""
 
@@ -54,8 +56,7 @@ class Trace(Profile):
             UsageError: The file cannot be read; names the line.
         """
         try:
-            with self.path.open(newline="", encoding="utf-8-sig") as file:
-                rows = self._parsed(csv.DictReader(file))
+            rows = self._parsed(csv.DictReader(io.StringIO(self._text(), newline="")))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise UsageError(f"The trace {self.path} cannot be read: {error}") from error
         if len(rows) < 2:
@@ -65,6 +66,23 @@ class Trace(Profile):
                 raise UsageError(f"{self.path}:{next_line}: not later than line {line}.")
         times, rates = np.array([row[1:] for row in rows], dtype=np.float64).T
         return times - times[0], rates
+
+    def _text(self) -> str:
+        """The file as CSV."""
+        if self.path.suffix.lower() != ".xlsx":
+            with self.path.open(newline="", encoding="utf-8-sig") as file:
+                return file.read()
+        try:
+            import pandas
+        except ImportError as error:
+            raise UsageError(
+                f"{self.path}: reading XLSX needs pandas and openpyxl: {error}",
+                next_command="pip install 'infra-gym[xlsx]', or save it as CSV",
+            ) from error
+        try:
+            return str(pandas.read_excel(self.path).to_csv(index=False))
+        except (ImportError, KeyError, ValueError, BadZipFile) as error:
+            raise UsageError(f"The trace {self.path} cannot be read: {error}") from error
 
     def _parsed(self, reader: csv.DictReader[str]) -> list[tuple[int, float, float]]:
         header = reader.fieldnames or ()

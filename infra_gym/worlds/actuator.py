@@ -53,7 +53,8 @@ class Actuator:
         return self._applies.pending
 
     def clear(self, mode: ResetMode) -> None:
-        """Await what runs, and destroy what a reset of this mode makes anew."""
+        """Take the lock, await what runs, and destroy what a reset of this mode makes anew."""
+        self._stack.acquire()
         self._applies.drop_queued()
         self._applies.wait()
         if self._applies.forget_failures():
@@ -80,7 +81,6 @@ class Actuator:
         if self._intact:
             self._modify(inputs)
             return
-        self._stack.acquire()
         self._up = True
         self._stack.apply(inputs=inputs)
         self._applied = {layer: dict(values) for layer, values in inputs.items()}
@@ -128,8 +128,13 @@ class Actuator:
         """Await what runs; destroy the stack, or leave it if ``keep``."""
         self._applies.drop_queued()
         self._applies.wait()
-        if self._up and not keep:
-            self._stack.destroy()
+        try:
+            if self._up and not keep:
+                self._stack.destroy()
+        except Exception:
+            self._stack.release()
+            raise
+        # After a Ctrl-C the lock stays ours: a second close goes on, or the farewell at exit.
         self._stack.release()
         self._up = self._intact = False
 

@@ -52,8 +52,8 @@ class BackgroundApplies:
             thread = threading.Thread(
                 target=self._work, args=(job,), name=f"apply {job.layer}", daemon=True
             )
+            thread.start()  # may be refused; and it cannot end before this lock is given up
             self._running[job.layer] = thread
-            thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until nothing runs, at most ``seconds``; whether nothing does."""

@@ -106,6 +106,8 @@ class Episode:
         if load is not None:
             load.pause()
             load.wait_idle(_IDLE_DEADLINE_S, self.clock.sleep)
+            # So that the baseline's samples, up to a scrape old, have seen the last request end.
+            self.clock.sleep(self.timing.scrape_interval_s)
         before = self.clock.time()
         self._await_fresh(before)
         self.scene.reader.baseline(before + self.scene.offset_s)
@@ -120,12 +122,12 @@ class Episode:
         return self._read(0, self._ticks.wait_for(0))
 
     def open_tick(self) -> float:
-        """Begin a step; the seconds by which the learner missed all of its tick, mostly 0."""
+        """Begin a step; the seconds by which the learner came late to its tick."""
         now = self.clock.time()
         if self.timing.overrun == "pause" and self.scene.load is not None:
             self._resume(self.scene.load, now + _RESUME_LEAD_S)
             return 0.0
-        return max(0.0, now - self._ticks.time_of(self._tick + 1))
+        return max(0.0, now - self._ticks.time_of(self._tick))
 
     def _resume(self, load: Load, start: float) -> None:
         """Go on at ``start`` as if no time had passed since the last tick."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra_gym.definitions.models import Definition, GaugeMetric, HistogramMetric
-from infra_gym.errors import MetricsError, NotReadyError
+from infra_gym.definitions.models import Definition, GaugeMetric, HistogramMetric, short_name
+from infra_gym.errors import DefinitionError, MetricsError, NotReadyError
 from infra_gym.metrics import MetricsReader, Prometheus
 from infra_gym.settings import Target
 from infra_gym.stack import Stack
@@ -29,6 +29,7 @@ from infra_gym.worlds.load import Load
 # The sender is disturbed when its p99 lateness passes this, the host when we wake this late.
 _DISTURBED_S = 0.05
 _POLL_S = 0.1
+PROMETHEUS = "prometheus"
 _SENDER_UP = f'sum(up{{job="{SENDER}"}})'
 _LATENESS = "sender_lateness_p99"
 _LATENESS_METRIC = HistogramMetric(histogram="siege_lateness_seconds", quantile=0.99, empty=0.0)
@@ -69,6 +70,9 @@ class LiveWorld:
         workload: The load.
         options: How time is kept.
         clock: Wall time; another one in tests.
+
+    Raises:
+        DefinitionError: There is no Prometheus among the layers.
     """
 
     def __init__(
@@ -82,6 +86,11 @@ class LiveWorld:
         options: LiveOptions,
         clock: Clock = time,
     ) -> None:
+        if PROMETHEUS not in map(short_name, definition.layers[target]):
+            raise DefinitionError(
+                f"{definition.id}: target {target!r} has no layer {PROMETHEUS!r}, "
+                "from which the metrics are read"
+            )
         self.stack = stack
         self._definition = definition
         self._actuator = Actuator(definition, target, stack)
@@ -103,13 +112,15 @@ class LiveWorld:
         self._episode = None
         self._actuator.clear(mode)
         schedule = self._schedule(seed)
+        path = self._write(schedule)
         offered = {
-            "schedule": str(self._write(schedule)),
+            "schedule": str(path),
             "scrape_interval_s": self._options.scrape_interval_s,
         }
         self._actuator.reset(controls, offered)
+        self._remove_schedules(but=path)
         applied_s = self._clock.time() - begin
-        prometheus = Prometheus(self._url("prometheus"))
+        prometheus = Prometheus(self._url(PROMETHEUS))
         self._wait_until_ready(prometheus, controls)
         self._episode = Episode(self._scene(prometheus), self._timing(), self._clock)
         seconds = {"apply": applied_s, "ready": self._clock.time() - begin}
@@ -127,7 +138,7 @@ class LiveWorld:
         """
         if self._episode is None:
             raise NotReadyError("step before reset", next_command="call env.reset() first")
-        overrun_s = self._episode.open_tick()
+        late_s = self._episode.open_tick()
         repaired = self._actuator.submit(controls)
         apply_s = self._actuator.wait(self._episode.left_s)
         sample = self._episode.sample()
@@ -136,7 +147,8 @@ class LiveWorld:
             sample,
             {
                 "seconds": {"apply": apply_s, "sample": sample.sampling_s, "jitter": sample.late_s},
-                "overrun_s": overrun_s,
+                "late_s": late_s,
+                "overrun_s": max(0.0, late_s - self._options.interval_s),
                 "mismatch": self._actuator.mismatches(controls, values),
                 "repaired": repaired,
                 "vanished": list(sample.measured.vanished),
@@ -172,6 +184,12 @@ class LiveWorld:
         self._folder.mkdir(parents=True, exist_ok=True)
         schedule.write(path)
         return path
+
+    def _remove_schedules(self, *, but: Path) -> None:
+        """Those of the episodes before: a training has thousands."""
+        for path in self._folder.glob("schedule-*.igs"):
+            if path != but:
+                path.unlink(missing_ok=True)
 
     def _url(self, layer: str) -> str:
         return str(self.stack.outputs(self._actuator.layers[layer])["url"])

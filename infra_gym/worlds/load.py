@@ -57,10 +57,17 @@ class Load:
     def _call(self, method: str, path: str, body: dict[str, float] | None = None) -> Any:
         try:
             answer = requests.request(method, self._url + path, json=body, timeout=_TIMEOUT_S)
-            answer.raise_for_status()
+        except requests.RequestException as error:
+            raise self._failed(method, path, str(error)) from error
+        if not answer.ok:
+            raise self._failed(method, path, f"{answer.status_code} {answer.text.strip()}")
+        try:
             return answer.json() if answer.content else {}
-        except (requests.RequestException, ValueError) as error:
-            raise WorldError(
-                f"the siege engine does not answer {method} {self._url}{path}: {error}",
-                next_command="see its log in the run folder, or `infra-gym layers status`",
-            ) from error
+        except ValueError as error:
+            raise self._failed(method, path, f"no JSON: {answer.text[:200]!r}") from error
+
+    def _failed(self, method: str, path: str, why: str) -> WorldError:
+        return WorldError(
+            f"the siege engine cannot do {method} {self._url}{path}: {why}",
+            next_command="see its log in the run folder, or `infra-gym layers status`",
+        )

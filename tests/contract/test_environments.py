@@ -5,11 +5,15 @@ from __future__ import annotations
 import gymnasium as gym
 import numpy as np
 import pytest
+import yaml
 from gymnasium.utils.env_checker import check_env
 
 import infra_gym
+from infra_gym.definitions import definitions_folder
 from infra_gym.definitions.catalog import definition_ids, find_definition
-from infra_gym.errors import MissingProgramError, SettingsError, UnknownNameError
+from infra_gym.definitions.scaffold import new_definition
+from infra_gym.environments.registration import register_all
+from infra_gym.errors import DefinitionError, MissingProgramError, SettingsError, UnknownNameError
 from infra_gym.testing import check_environment
 
 SIMULATED = [name for name in definition_ids() if find_definition(name).simulator is not None]
@@ -20,10 +24,38 @@ def test_importing_registers_every_definition():
     assert set(definition_ids()) <= set(gym.registry)
 
 
+def test_a_broken_definition_speaks_when_it_is_made(tmp_path, monkeypatch):
+    (tmp_path / "infra-gym.toml").touch()
+    (tmp_path / "envs").mkdir()
+    (tmp_path / "envs/Broken-v0.yaml").write_text("id: Broken-v0\nsumary: x\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gymnasium.envs.registration.registry", {})
+    monkeypatch.setattr("gymnasium.registry", gym.envs.registration.registry)
+    register_all()
+    with pytest.raises(DefinitionError, match=r"Broken-v0\.yaml:2: sumary"):
+        gym.make("Broken-v0")
+    gym.make("SimpleK8sWebApp-v0", target="sim").close()
+
+
 @pytest.mark.parametrize("name", SIMULATED)
 @pytest.mark.parametrize("action", ["delta", "absolute"])
 def test_it_conforms(name, action):
     check_environment(name, target="sim", action=action).raise_for_failures()
+
+
+def test_a_new_environment_conforms_as_it_is_written(tmp_path):
+    file = new_definition("Mine-v0", tmp_path)
+    check_environment(str(file), target="sim").raise_for_failures()
+
+
+def test_the_order_of_the_changes_is_free(tmp_path):
+    definition = yaml.safe_load((definitions_folder() / "SimpleK8sWebApp-v0.yaml").read_text())
+    definition["controls"]["replicas"]["action"] = {"delta": [0, 2, -1]}
+    path = tmp_path / "SimpleK8sWebApp-v0.yaml"
+    path.write_text(yaml.safe_dump(definition))
+    report = check_environment(str(path), target="sim", steps=4)
+    report.raise_for_failures()
+    assert "a move out of bounds is clipped and told" in {check.name for check in report.checks}
 
 
 @pytest.mark.parametrize("name", SIMULATED)
@@ -53,6 +85,8 @@ def test_an_unknown_target_or_setting_says_what_there_is():
         gym.make("SimpleK8sWebApp-v0", target="replay")
     with pytest.raises(SettingsError, match="interval_s must be at least"):
         gym.make("SimpleK8sWebApp-v0", target="sim", interval_s=0)
+    with pytest.raises(SettingsError, match="action cannot be"):
+        gym.make("SimpleK8sWebApp-v0", target="sim", action="absolut")
     with pytest.raises(UnknownNameError, match="Did you mean"):
         gym.make("SimpleK8sWebApp-v0", definition="SimpleK8sWebAp-v0", target="sim")
     with pytest.raises(gym.error.NameNotFound, match="SimpleK8sWebApp"):

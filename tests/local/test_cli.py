@@ -147,6 +147,10 @@ def test_a_stack_of_layers_lives_and_is_gone(folder):
     assert again["layers"]["tiny/one"]["outputs"] == {"url": "http://1.10:3"}
     assert '"tiny/one" -> "tiny/two"' in layers("graph", "tiny/one", "tiny/two")["dot"]
 
+    undermined = run("layers", "destroy", "tiny/one", *NAMES)
+    assert undermined.exit_code == 1
+    assert "tiny/two is up and uses tiny/one; nothing was destroyed." in undermined.stderr
+    assert "infra-gym layers destroy tiny/two tiny/one" in undermined.stderr
     assert layers("destroy", "tiny/two")["destroyed"] == ["tiny/two"]
     assert layers("destroy")["destroyed"] == ["tiny/one"]
     assert run("layers", "status", *NAMES).exit_code == 2
@@ -182,6 +186,15 @@ def test_a_secret_is_no_argument():
     assert "hunter2" not in answer.output
 
 
+def test_a_value_that_terraform_refuses_is_asked_for_again():
+    answer = run("layers", "apply", "tiny/one", *NAMES, "--var", "size=-1")
+    assert answer.exit_code == 1
+    assert answer.stderr.rstrip().endswith("-e demo --var one.size=...")
+    answer = run("layers", "apply", "tiny/one", *NAMES, "--var", "one.size=2")
+    assert answer.exit_code == 0, answer.output
+    layers("destroy")
+
+
 def test_layers_are_validated(folder):
     assert run("layers", "validate", "tiny/broken").exit_code == 0
     (folder / "layers/tiny/broken/main.tf").write_text('output   "x" { value = 1 }\n')
@@ -190,6 +203,12 @@ def test_layers_are_validated(folder):
     answer = run("layers", "validate", "tiny/two", "--json")
     assert answer.exit_code == 1
     assert "nothing" in json.loads(answer.stdout)["layers"]["tiny/two"][-1]
+    (folder / "layers/tiny/two/main.tf").write_text('resource "x" {\n')
+    answer = run("layers", "validate", "tiny/two", "tiny/one")
+    assert answer.exit_code == 1
+    assert "Unclosed configuration block" in answer.stdout
+    assert str(folder / "layers/tiny/two") in answer.stdout
+    assert "✓ tiny/one" in answer.stdout
     assert not list((folder / "layers").rglob(".terraform*"))
 
 

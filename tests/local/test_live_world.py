@@ -14,10 +14,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import yaml
 
+from infra_gym.clouds.buckets import BucketStorage, check_bucket, create_bucket
+from infra_gym.definitions import definitions_folder
 from infra_gym.environments.env import InfraEnv
 from infra_gym.environments.make import make
-from infra_gym.errors import LayerFailedError, MetricsError
+from infra_gym.errors import DefinitionError, LayerFailedError, MetricsError, StackLockedError
+from infra_gym.settings import load_settings
 from infra_gym.stack.leftovers import processes_in
 from infra_gym.testing import check_environment
 from infra_gym.workloads import arrival_schedule
@@ -46,8 +50,9 @@ def live(data_folder) -> Iterator[InfraEnv]:
 
 
 @pytest.fixture
-def env(live) -> InfraEnv:
+def env(live, data_folder) -> InfraEnv:
     live.reset(seed=1)
+    remaining(live, data_folder, 2)
     return live
 
 
@@ -170,6 +175,7 @@ def test_a_soft_reset_keeps_the_processes_and_a_layer_reset_does_not(env, data_f
     before = {process.pid for process in heaters(env, data_folder).values()}
     _, info = env.reset(seed=3)
     soft = remaining(env, data_folder, 2)
+    assert len(list((data_folder / "runs" / "tests" / "live").glob("schedule-*.igs"))) == 1
     assert soft < before
     assert info["metrics"]["requests"] == 0
     env.reset(seed=3, options={"mode": "layer"})
@@ -201,14 +207,14 @@ def test_pausing_holds_the_load_while_the_learner_thinks(data_folder):
     try:
         env.reset(seed=1)
         counts = []
-        for _ in range(3):
-            time.sleep(2 * INTERVAL_S)
+        for _ in range(2):
+            time.sleep(INTERVAL_S)
             *_, info = env.step(1)
             counts.append(info["metrics"]["requests"])
             assert info["time_s"] == pytest.approx(
                 info["tick"] * INTERVAL_S * env.place.time_scale, abs=0.01
             )
-        assert sum(counts) == pytest.approx(3 * INTERVAL_S * 40, rel=0.35)
+        assert sum(counts) == pytest.approx(2 * INTERVAL_S * 40, rel=0.35)
     finally:
         env.close()
 
@@ -224,6 +230,29 @@ def test_a_dry_run_shows_the_plan_and_touches_nothing(data_folder, capsys):
     assert stepped["metrics"]["requests"] > 0
     assert sorted(data_folder.rglob("*")) == before
     assert os.environ["INFRA_GYM_DATA_FOLDER"] == str(data_folder)
+
+
+@pytest.mark.slow
+def test_its_state_may_lie_in_a_bucket(bucket_state, monkeypatch):
+    for name in ("backend", "bucket", "region", "endpoint"):
+        monkeypatch.setenv(f"INFRA_GYM_STATE__{name.upper()}", getattr(bucket_state, name))
+    create_bucket(bucket_state)
+    assert check_bucket(load_settings()).locks_hold
+    store = BucketStorage(bucket_state)
+    env = make(ID, target="local", project="tests", environment="bucket", interval_s=INTERVAL_S)
+    try:
+        env.reset(seed=1)
+        *_, info = env.step(2)
+        prefix = "infrastructure/tests/bucket/"
+        kept = {key.removeprefix(prefix) for key in store.keys(prefix)}
+        layers = ("local/core", "local/heater", "local/siege-engine", "local/prometheus")
+        assert {f"state/{layer}.tfstate" for layer in layers} <= kept
+        assert {f"ledger/{layer}.json" for layer in layers} <= kept
+        assert any(key.startswith("lock/") for key in kept)
+        assert info["controls"] == {"replicas": 3}
+    finally:
+        env.close()
+    assert store.keys(prefix) == []
 
 
 @pytest.mark.slow
@@ -250,3 +279,59 @@ def test_an_environment_that_nobody_closed_is_destroyed_at_exit(data_folder):
     root = data_folder / "runs" / "tests" / "forgotten"
     assert processes_in(root) == []
     assert not root.exists()
+
+
+def test_a_vector_that_nobody_closed_is_destroyed_too(data_folder):
+    script = (
+        "import gymnasium as gym\n"
+        f"envs = gym.make_vec('infra_gym:{ID}', num_envs=1, vectorization_mode='async',\n"
+        "                    target='local', project='tests', environment='worker')\n"
+        "envs.reset(seed=1)\n"
+        "raise RuntimeError('the training script has a bug')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 1
+    root = data_folder / "runs" / "tests" / "worker"
+    assert processes_in(root) == []
+    assert not root.exists()
+
+
+def test_a_destroy_that_was_interrupted_is_done_again_at_exit(data_folder):
+    script = (
+        "import os, signal, threading\n"
+        "from infra_gym.environments.make import make\n"
+        f"env = make('{ID}', target='local', project='tests', environment='hasty')\n"
+        "env.reset(seed=1)\n"
+        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "env.close()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert "KeyboardInterrupt" in done.stderr
+    assert "tests/hasty was not closed: destroying it." in done.stderr
+    root = data_folder / "runs" / "tests" / "hasty"
+    assert processes_in(root) == []
+    assert not root.exists()
+
+
+def test_a_stack_without_prometheus_is_refused_before_anything_is_made(tmp_path, data_folder):
+    definition = yaml.safe_load((definitions_folder() / f"{ID}.yaml").read_text())
+    definition["layers"]["local"].remove("local/prometheus")
+    del definition["inputs"]["local/prometheus"]
+    path = tmp_path / f"{ID}.yaml"
+    path.write_text(yaml.safe_dump(definition))
+    with pytest.raises(DefinitionError, match="no layer 'prometheus'"):
+        make(str(path), target="local")
+
+
+def test_a_second_run_of_the_same_name_is_refused_and_destroys_nothing(env, data_folder):
+    second = make(ID, target="local", project="tests", environment="live")
+    with pytest.raises(StackLockedError, match=str(os.getpid())):
+        second.reset(seed=1)
+    second.close()
+    assert len(remaining(env, data_folder, 2)) == 2
+    *_, info = env.step(1)
+    assert info["metrics"]["ready"] == 2

@@ -230,3 +230,22 @@ def test_no_orphan_of_a_provisioner_goes_on(terraform: Terraform, module) -> Non
     with pytest.raises(TerraformInterruptedError):
         terraform.apply(folder)
     await_true("its processes' end", lambda: not processes_in(folder))
+
+
+def test_no_orphan_of_a_killed_terraform_goes_on(terraform: Terraform, module) -> None:
+    folder = module(
+        'resource "terraform_data" "x" {\n  provisioner "local-exec" {\n'
+        '    command = "echo $$ > pid; sleep 60; true"\n  }\n}\n'
+    )
+    terraform.init(folder)
+
+    def kill() -> None:
+        await_middle(folder)
+        for process in processes_in(folder):
+            if process.name() in ("terraform", "tofu"):
+                process.kill()
+
+    threading.Thread(target=kill).start()
+    with pytest.raises(TerraformError, match="was killed by SIGKILL"):
+        terraform.apply(folder)
+    await_true("its processes' end", lambda: not processes_in(folder))

@@ -43,18 +43,18 @@ def main(wheel: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="infra-gym-wheel-") as folder:
         place = Path(folder)
         home, elsewhere = place / "home", place / "elsewhere"
-        home.mkdir()
-        elsewhere.mkdir()
+        for made in (home, elsewhere, place / "pip"):
+            made.mkdir()
         venv.create(place / "venv", with_pip=True)
         python = place / "venv" / "bin" / "python"
-        environ = {**_environ(home), "PIP_CACHE_DIR": str(place / "cache")}
+        environ = _environ(home)
 
-        def run(*command: str | Path) -> str:
+        def run(*command: str | Path, **more: str) -> str:
             print("$", *(str(part) for part in command), flush=True)
             done = subprocess.run(
                 command,
                 cwd=elsewhere,
-                env=environ,
+                env=environ | more,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -63,7 +63,8 @@ def main(wheel: Path) -> None:
             )
             return done.stdout.strip()
 
-        run(python, "-m", "pip", "install", "--quiet", wheel.resolve())
+        # A home of its own: pip asks other programs for their versions, and those may write there.
+        run(python, "-m", "pip", "install", "--quiet", wheel.resolve(), HOME=str(place / "pip"))
         package = Path(run(python, "-c", WHERE))
         _make_read_only(package)
         before = _fingerprint(package)

@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from infra_gym.apps.keeper import socket_path
+
 LAYERS = Path(__file__).parents[3] / "layers" / "local"
 NAMES = ("core", "heater", "siege-engine", "prometheus")
 ENVIRONMENT = {"CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1", "TF_INPUT": "0"}
@@ -127,6 +129,7 @@ def stack(binary, tmp_path, apps, free_ports, write_schedule):
     yield stack
     for process in stack.processes().values():
         process.kill()
+    Path(socket_path(stack.run_folder)).unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("layer", NAMES)

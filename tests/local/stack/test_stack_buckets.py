@@ -9,7 +9,7 @@ import time
 import pytest
 
 from infra_gym.clouds.buckets import BucketStorage, check_bucket, create_bucket
-from infra_gym.errors import StackLockedError, StateBackendError
+from infra_gym.errors import LayerFailedError, StackLockedError, StateBackendError
 from infra_gym.settings import Settings
 from infra_gym.stack.leftovers import terraforms_in
 from infra_gym.testing.object_store import ObjectStore
@@ -95,6 +95,29 @@ def test_parallel_use_is_refused_where_locks_do_not_hold(
             pass
 
 
+def test_of_two_that_begin_at_once_where_locks_do_not_hold_one_is_refused(
+    open_layers, bucket_state, terraform_for, tmp_path
+):
+    with ObjectStore(keeps_conditions=False) as store:
+        state = bucket_state.model_copy(update={"endpoint": store.url})
+        create_bucket(state)
+        options = {"state": state, "terraform": terraform_for(state)}
+        check_bucket(Settings(data_folder=tmp_path / "data", state=state))
+        first = open_layers("alpha", **options)
+
+        class Overtaken(BucketStorage):
+            def create(self, key: str, data: bytes) -> bool:
+                first.acquire()
+                return super().create(key, data)
+
+        second = open_layers("alpha", environment="other", storage=Overtaken(state), **options)
+        with pytest.raises(StackLockedError, match="p/e is used by"):
+            second.acquire()
+        assert not second.acquired
+        first.release()
+        assert BucketStorage(state).keys("infrastructure/p/") == []
+
+
 @pytest.mark.slow
 def test_a_step_costs_little_beside_terraform(open_in_bucket):
     with open_in_bucket("alpha") as stack:
@@ -127,3 +150,36 @@ def test_a_store_that_goes_away_is_told_before_anything_is_done(
     assert events.stat().st_mtime_ns == before
     with pytest.raises(StateBackendError):
         stack.release()
+
+
+@pytest.mark.slow
+def test_a_store_that_goes_away_in_the_middle_loses_nothing(
+    open_layers, bucket_state, terraform_for, leftovers, tmp_path
+):
+    began = tmp_path / "data/runs/p/e/local/slow/began"
+    with ObjectStore() as store:
+        state = bucket_state.model_copy(update={"endpoint": store.url})
+        create_bucket(state)
+        stack = open_layers("slow", state=state, terraform=terraform_for(state))
+
+        def vanish() -> None:
+            deadline = time.monotonic() + 60
+            while not began.exists() and time.monotonic() < deadline:
+                time.sleep(0.02)
+            store.down = True
+
+        thread = threading.Thread(target=vanish)
+        thread.start()
+        with pytest.raises(LayerFailedError, match="save state") as told:
+            stack.apply(inputs={"slow": {"seconds": 1}})
+        thread.join()
+        assert "when the state's store answers again" in told.value.next_command
+        store.down = False
+
+        status = stack.status()
+        assert (status.owner_alive, status.layers[0].status) == (False, "interrupted")
+        applied = stack.apply()["local/slow"]
+        assert applied.changes == (), "what was made before is remembered, not made again"
+        stack.destroy()
+        assert BucketStorage(state).keys("infrastructure/p/") == []
+    assert leftovers() == []

@@ -6,8 +6,12 @@ goes on behind its back.
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -107,6 +111,40 @@ def test_a_live_run_in_another_process_is_left_alone(lives, open_layers, tmp_pat
         told = lives.run(tmp_path / "data", ["local/alpha"], [["apply", {}]])
         assert told["exit"] == 1
         assert stack.status().layers[0].status == "absent"
+
+
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "local/heater/events.jsonl",
+        pytest.param("processes/supervisord.conf", marks=pytest.mark.slow),
+        pytest.param("local/prometheus/inputs.auto.tfvars.json", marks=pytest.mark.slow),
+    ],
+)
+def test_a_kill_while_the_real_stack_comes_up(binary, leftovers, tmp_path, monkeypatch, moment):
+    data_folder = tmp_path / "data"
+    monkeypatch.setenv("INFRA_GYM_DATA_FOLDER", str(data_folder))
+    monkeypatch.setenv("INFRA_GYM_BINARY", binary)
+    layers = [sys.executable, "-m", "infra_gym", "layers"]
+    apply = [*layers, "apply", "SimpleK8sWebApp-v0", "--target", "local", "-p", "p", "-e", "e"]
+    program = subprocess.Popen(apply, stdout=subprocess.DEVNULL, cwd=tmp_path)
+    try:
+        assert _wait_for((data_folder / "runs/p/e" / moment).exists, 60)
+    finally:
+        program.kill()
+        program.wait()
+
+    def tell(command: str) -> dict:
+        argv = [*layers, command, "-p", "p", "-e", "e", "--json"]
+        return json.loads(
+            subprocess.run(argv, capture_output=True, check=True, cwd=tmp_path).stdout
+        )
+
+    status = tell("status")
+    assert (status["owner"]["pid"], status["owner_alive"]) == (program.pid, False)
+    tell("destroy")
+    assert leftovers() == []
 
 
 def _wait_for(condition, seconds: float) -> bool:

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -145,6 +147,18 @@ def test_destroy_of_one_layer_whose_neighbours_are_gone(open_layers, leftovers):
 
 
 @pytest.mark.slow
+def test_what_a_lost_record_told_of_is_not_forgotten(open_layers, leftovers, tmp_path):
+    stack = open_layers("alpha")
+    stack.apply()
+    (tmp_path / "data/state/infrastructure/p/e/ledger/local/alpha.json").unlink()
+    with pytest.raises(StackError, match="no record of local/alpha, but the state holds") as told:
+        stack.destroy()
+    assert "infra-gym layers apply local/alpha --target local -p p -e e" in told.value.next_command
+    stack.apply()
+    stack.destroy()
+    assert leftovers() == []
+
+
 def test_destroy_without_the_run_directory(open_layers, leftovers, tmp_path):
     stack = open_layers("alpha", "beta")
     stack.apply()
@@ -163,6 +177,17 @@ def test_the_second_run_is_refused_and_told_who_holds_the_lock(open_layers):
         assert first.acquired
     with open_layers("alpha"):
         pass
+
+
+def test_a_lock_that_cannot_be_understood_is_unlocked(open_layers, leftovers, tmp_path):
+    lock = tmp_path / "data/state/infrastructure/p/e/lock/00000001.json"
+    lock.parent.mkdir(parents=True)
+    lock.write_text("garbage")
+    stack = open_layers("alpha")
+    with pytest.raises(StackLockedError, match="cannot be understood"):
+        stack.acquire()
+    assert stack.unlock() is None
+    assert leftovers() == []
 
 
 def test_an_owner_that_was_taken_over_stops_before_its_next_apply(open_layers, leftovers):
@@ -210,7 +235,7 @@ def test_a_local_stack_of_another_machine(open_layers, tmp_path):
     assert stack.status().layers[0].status == "applied"
 
 
-def test_a_full_disk_is_told(open_layers, tmp_path):
+def test_a_run_directory_that_cannot_be_made_is_told(open_layers, tmp_path):
     stack = open_layers("alpha")
     (tmp_path / "data").mkdir()
     (tmp_path / "data/runs").write_text("a file where a folder must be")
@@ -220,6 +245,41 @@ def test_a_full_disk_is_told(open_layers, tmp_path):
     assert stack.status().layers[0].status == "failed"
     (tmp_path / "data/runs").unlink()
     stack.destroy()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of its own, with 300 KiB; only root may make one."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", folder]
+    if (
+        not shutil.which("mount")
+        or subprocess.run(mount, capture_output=True, check=False).returncode
+    ):
+        pytest.skip("this user may not mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_disk_that_fills_up_costs_nothing(open_layers, leftovers, small_disk):
+    stack = open_layers("alpha", "beta")
+    stack.apply()
+    filler = small_disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as stream:
+        while True:
+            stream.write(bytes(4096))
+    with pytest.raises(StackError, match=r"(?i)no space left on device") as told:
+        stack.apply(inputs={"alpha": {"size": 3}})
+    assert "INFRA_GYM_DATA_FOLDER" in told.value.next_command
+    status = stack.status()
+    assert not status.owner_alive
+    assert {one.resources for one in status.layers} == {1}
+    filler.unlink()
+    stack.apply(inputs={"alpha": {"size": 3}})
+    assert [one.resources for one in stack.status().layers] == [3, 1]
+    stack.destroy()
+    assert leftovers() == []
 
 
 def test_a_read_only_data_folder_is_told(open_layers, tmp_path):
@@ -263,6 +323,44 @@ def test_secrets_touch_no_file_but_the_state(open_layers, leftovers, tmp_path, m
     monkeypatch.setenv("TF_VAR_password", "open sesame")
     open_layers("alpha", "secretive", terraform=Terraform()).destroy()
     assert leftovers() == []
+
+
+def test_a_destroy_finds_secrets_in_a_layer_that_failed(open_layers, leftovers, monkeypatch):
+    with open_layers("alpha", "secretive") as stack:
+        stack.apply(inputs={"secretive": {"password": "open sesame"}})
+        with pytest.raises(LayerFailedError):
+            stack.apply(["alpha"], inputs={"alpha": {"size": "many"}})
+        stack.destroy(["secretive"])
+        stack.apply(inputs={"alpha": {"size": 1}, "secretive": {"password": "open sesame"}})
+        stack.destroy(["alpha"])
+        with pytest.raises(StackError, match="secret variable key") as told:
+            stack.destroy()
+        assert "export TF_VAR_key" in told.value.next_command
+        monkeypatch.setenv("TF_VAR_key", "hush-1")
+        stack.destroy()
+    assert leftovers() == []
+
+
+def test_a_secret_of_the_shell_is_masked_whatever_its_name(open_layers, tmp_path, monkeypatch):
+    layers = tmp_path / "layers"
+    (layers / "local/talkative").mkdir(parents=True)
+    (layers / "local/talkative/main.tf").write_text(
+        'variable "pin" {\n  type      = string\n  sensitive = true\n}\n\n'
+        'resource "terraform_data" "x" {\n  provisioner "local-exec" {\n'
+        '    command = "echo it is $TF_VAR_pin"\n  }\n}\n'
+    )
+    monkeypatch.setenv("TF_VAR_pin", "314159265")
+    heard = []
+    stack = open_layers(
+        "talkative",
+        layer_folder=lambda name: layers / name,
+        on_event=lambda layer, event: heard.append(event.message),
+    )
+    stack.apply()
+    assert any("it is (secret)" in message for message in heard)
+    written = (tmp_path / "data/runs/p/e/local/talkative/events.jsonl").read_text()
+    assert "314159265" not in written + "".join(heard)
+    stack.destroy()
 
 
 @pytest.mark.slow

@@ -30,6 +30,7 @@ def somewhere_else(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("INFRA_GYM_DATA_FOLDER", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "160")
+    (tmp_path / "file").touch()
     return tmp_path
 
 
@@ -82,6 +83,9 @@ def test_there_are_the_commands_that_were_promised():
         (["run", ID, "--parameter", "targt=0.5"], "'target'"),
         (["run", ID, "--target", "sim", "--workload", "dayly"], "daily"),
         (["run", ID, "--target", "sim", "--workload", "mean_rp=3"], "mean_rps"),
+        (["run", ID, "--target", "sim", "--workload", "mean_rps=3,sine"], "sine,mean_rps=80"),
+        (["run", ID, "--target", "sim", "--log", "file/run.jsonl"], "--log PATH"),
+        (["run", ID, "--target", "k8s"], "--target local"),
         (["run", ID, "--action", "absolut"], "absolute"),
         (["run", ID, "--steps", "0"], "--steps"),
     ],
@@ -115,6 +119,18 @@ def test_a_new_environment_is_valid(tmp_path):
     assert run("envs", "new", "Mine-v0").exit_code == 2  # nothing is overwritten
 
 
+def test_new_things_lie_beside_the_settings_or_tell_what_is_missing(tmp_path, monkeypatch):
+    told = run("envs", "new", "Mine-v0").stdout
+    assert "touch infra-gym.toml" in told
+    assert (tmp_path / "envs/Mine-v0.yaml").is_file()
+    (tmp_path / "infra-gym.toml").touch()
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    told = run("layers", "new", "mine/thing").stdout
+    assert "touch" not in told
+    assert (tmp_path / "layers/mine/thing/main.tf").is_file()
+
+
 def test_a_broken_environment_says_where(tmp_path):
     (tmp_path / "broken.yaml").write_text("id: Broken-v0\nsumary: x\n")
     answer = run("envs", "validate", "broken.yaml")
@@ -123,12 +139,41 @@ def test_a_broken_environment_says_where(tmp_path):
     assert "'summary'" in answer.stderr
 
 
-def test_a_layer_that_does_not_exist_is_no_valid_environment(tmp_path):
-    text = (run("envs", "new", "Mine-v0"), (tmp_path / "envs/Mine-v0.yaml").read_text())[1]
-    (tmp_path / "envs/Mine-v0.yaml").write_text(text.replace("local/core", "local/coor"))
+@pytest.mark.parametrize(
+    ("written", "slip", "told"),
+    [
+        ("local/core", "local/coor", "layers.local.0: There is no layer 'local/coor'"),
+        ("slots: 4", "slotz: 4", "inputs.heater.slotz: layer local/heater has no variable"),
+        ("heater.url", "heater.ulr", "siege-engine.target: layer local/heater has no output"),
+        ("heater.targets", "heater.tagets", "inputs.local/prometheus.targets: layer local/heater"),
+        ("input: replicas", "input: replica", "controls.replicas.input: layer local/heater has no"),
+        ("simulator: webapp", "simulator: webap", "no simulator 'webap'"),
+    ],
+)
+def test_what_the_layers_or_the_simulator_lack_is_told(tmp_path, written, slip, told):
+    run("envs", "new", "Mine-v0")
+    file = tmp_path / "envs/Mine-v0.yaml"
+    file.write_text(file.read_text().replace(written, slip))
     answer = run("envs", "validate", "envs/Mine-v0.yaml")
     assert answer.exit_code == 2
-    assert "local/core" in answer.stderr
+    assert told in answer.stderr
+    line = next(n for n, text in enumerate(file.read_text().splitlines(), 1) if slip in text)
+    assert "simulator" in slip or f"envs/Mine-v0.yaml:{line}: " in answer.stderr
+
+
+def test_a_broken_environment_hides_no_other(tmp_path):
+    (tmp_path / "infra-gym.toml").touch()
+    run("envs", "new", "Mine-v0")
+    for name in ("Broken-v0", "Cracked-v0"):
+        (tmp_path / f"envs/{name}.yaml").write_text(f"id: {name}\nsumary: x\n")
+    listed = run("envs", "list")
+    assert listed.exit_code == 0
+    assert "Mine-v0" in listed.stdout
+    assert "infra-gym envs validate Broken-v0" in listed.stdout
+    answer = run("envs", "validate")
+    assert answer.exit_code == 2
+    for name in ("Broken-v0", "Cracked-v0"):
+        assert f"{name}.yaml:2: sumary" in answer.stderr
 
 
 def test_the_schema_is_one_document():
@@ -156,6 +201,17 @@ def test_a_new_layer_is_there(tmp_path):
 def test_no_stack_is_no_error():
     answer = run("layers", "status", "--json")
     assert json.loads(answer.stdout) == {"project": "infra-gym", "stacks": {}}
+
+
+def test_a_terraform_that_is_too_old_leaves_no_stack(tmp_path, monkeypatch):
+    program = tmp_path / "terraform"
+    program.write_text("#!/bin/sh\necho Terraform v1.5.7\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("INFRA_GYM_BINARY", str(program))
+    answer = run("layers", "apply", ID)
+    assert answer.exit_code == 1
+    assert "1.5.7; 1.10 or later is needed" in answer.stderr
+    assert json.loads(run("layers", "status", "--json").stdout)["stacks"] == {}
 
 
 @pytest.mark.parametrize("command", ["create", "check"])
@@ -187,7 +243,7 @@ def test_a_simulated_episode_as_text(tmp_path):
     log = tmp_path / "deep" / "run.jsonl"
     answer = run(
         "run", ID, "--target", "sim", "--steps", 2, "--log", log,
-        "--workload", "constant", "--agent", "hpa", "--parameter", "target=0.5",
+        "--workload", "constant,mean_rps=30", "--agent", "hpa", "--parameter", "target=0.5",
     )  # fmt: skip
     assert answer.exit_code == 0, answer.output
     assert "step   2/2" in answer.stdout
@@ -235,8 +291,18 @@ def test_the_doctor_without_programs_says_what_to_type(tmp_path, monkeypatch):
     assert "--target sim" in text
 
 
+def test_the_doctor_tells_what_is_needed_from_what_is_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("INFRA_GYM_PROMETHEUS", "/bin/false")
+    monkeypatch.delenv("DIGITALOCEAN_TOKEN", raising=False)
+    answer = run("doctor").stdout
+    assert "/bin/false --version failed with exit code 1" in answer
+    needed, _, other = answer.partition("Only for what else you want:")
+    assert "  prometheus: " in needed
+    assert "  DigitalOcean: " in other
+
+
 def test_the_doctor_notices_a_data_folder_that_cannot_be_written(tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
     monkeypatch.setenv("INFRA_GYM_DATA_FOLDER", str(tmp_path / "file" / "data"))
     checks = {one["name"]: one for one in json.loads(run("doctor", "--json").stdout)["checks"]}
     assert not checks["data folder"]["ok"]

@@ -63,6 +63,12 @@ def test_the_summary_adds_up(episode):
     assert summary["apply_median_s"] == pytest.approx(0.2)  # of the steps that applied something
 
 
+def test_of_a_hundred_jitters_the_99th_percentile_leaves_one_out(episode):
+    for number in range(98):
+        episode.add(0.0, info(jitter=0.002 if number else 1.0))
+    assert episode.summary()["tick_jitter_p99_s"] == pytest.approx(0.003)
+
+
 def test_an_episode_that_never_began_has_no_numbers():
     summary = Episode(find_definition("SimpleK8sWebApp-v0")).summary()
     assert summary["ended"] == "not begun"

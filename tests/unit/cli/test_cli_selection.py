@@ -110,6 +110,11 @@ def test_a_recorded_stack_needs_no_names():
     assert chosen(environment="nowhere", blank=True).layers == ()
 
 
+def test_what_a_run_left_before_its_first_record_can_be_named():
+    open_storage(load_settings()).write("infrastructure/infra-gym/early/lock/00000001.json", b"{}")
+    assert chosen(environment="early").layers == ()
+
+
 def test_a_target_without_layers_is_refused():
     with pytest.raises(SettingsError, match="--target local"):
         chosen(ID, target="sim")

@@ -20,6 +20,11 @@ def test_what_is_no_pair_says_what_to_write(text):
         pairs("--var", [text])
 
 
+def test_the_example_fits_the_option():
+    with pytest.raises(UsageError, match="--workload sine,mean_rps=80"):
+        pairs("--workload", ["mean"], example="sine,mean_rps=80")
+
+
 @pytest.mark.parametrize(
     ("text", "read"),
     [("3", 3), ("0.5", 0.5), ("true", True), ("[1, 2]", [1, 2]), ("small", "small"), ("", "")],

@@ -30,7 +30,7 @@ def definition(tmp_path: Path) -> dict[str, Any]:
 
 def test_the_committed_schema_is_up_to_date() -> None:
     assert json.loads(COMMITTED.read_text()) == json_schema(), (
-        "run: infra-gym envs schema > docs/reference/definition.schema.json"
+        "run: python docs/reference/generate.py"
     )
 
 

@@ -7,6 +7,7 @@ from gymnasium.utils.env_checker import check_env
 from infra_gym.cost import Budget
 from infra_gym.definitions.catalog import find_definition
 from infra_gym.environments.env import InfraEnv
+from infra_gym.environments.make import make
 from infra_gym.environments.place import Place
 from infra_gym.errors import (
     ActionError,
@@ -14,6 +15,7 @@ from infra_gym.errors import (
     NotReadyError,
     PrometheusUnavailableError,
     SettingsError,
+    UsageError,
 )
 from infra_gym.recording import read_run
 from infra_gym.task.task import Task
@@ -66,6 +68,8 @@ def test_step_comes_after_reset_and_before_close():
     env.close()
     with pytest.raises(NotReadyError, match="closed"):
         env.step(1)
+    with pytest.raises(EpisodeOverError, match="closed"):
+        env.reset()
 
 
 def test_the_seed_decides_the_load_and_is_told():
@@ -99,6 +103,7 @@ def test_a_failure_may_truncate_but_not_without_end():
         assert (reward, terminated, truncated) == (0.0, False, True)
         assert "Prometheus is gone" in info["invalid"]
         assert np.array_equal(last, observation)
+        assert last is not observation
         observation, _ = env.reset(seed=1)
     env.world.failures = 1
     with pytest.raises(PrometheusUnavailableError):
@@ -138,6 +143,8 @@ def test_keeping_reaches_the_world():
 def test_the_reset_mode_is_checked():
     with pytest.raises(SettingsError, match="write 'soft', 'layer' or 'full'"):
         make_env().reset(options={"mode": "hard"})
+    with pytest.raises(SettingsError, match="there is only 'mode'"):
+        make_env().reset(options={"mdoe": "full"})
 
 
 def test_the_log_has_every_step(tmp_path):
@@ -151,6 +158,34 @@ def test_the_log_has_every_step(tmp_path):
     (episode,) = run.episodes
     assert episode.reset.schedule_sha256 == info["schedule_sha256"]
     assert [step.reward for step in episode.steps] == [reward]
+
+
+def test_the_log_has_the_step_that_failed(tmp_path):
+    env = make_env(log=tmp_path / "run.jsonl", on_failure="truncate")
+    env.reset(seed=5)
+    env.world.failures = 1
+    env.step(2)
+    env.close()
+    (episode,) = read_run(tmp_path / "run.jsonl").episodes
+    (step,) = episode.steps
+    assert step.truncated
+    assert "Prometheus is gone" in step.info["invalid"]
+
+
+def test_a_log_that_cannot_be_is_told_before_anything_is_made(tmp_path):
+    (tmp_path / "run.jsonl").touch()
+    env = make_env(log=tmp_path / "run.jsonl")
+    with pytest.raises(UsageError, match="exists already"):
+        env.reset(seed=1)
+    assert env.world.modes == []
+
+
+def test_a_simulation_has_no_stack_that_could_expire(monkeypatch):
+    monkeypatch.setenv("INFRA_GYM_EXPIRY_HOURS", "0.0000001")
+    with make("SimpleK8sWebApp-v0", target="sim") as env:
+        env.reset(seed=1)
+        *_, truncated, _ = env.step(1)
+    assert not truncated
 
 
 def test_it_can_be_looked_at():

@@ -128,6 +128,8 @@ def test_what_is_not_needed_is_not_computed() -> None:
         ("a = 1", "column 3"),
         ("a; b", "';' is not allowed here"),
         ("naïve", "'ï' is not allowed here"),
+        ("min(a, b, **c)", "form is not allowed"),
+        ("min(a, *b)", "form is not allowed"),
         ("0x10", "column 1"),
         ("1_000", "column 1"),
         ("3j", "column 1"),

@@ -1,4 +1,6 @@
 import json
+import os
+import pty
 import signal
 import socket
 import stat
@@ -13,7 +15,12 @@ import pytest
 from infra_gym.errors import MissingProgramError, StackError
 from infra_gym.settings import Settings
 from infra_gym.stack import ports
-from infra_gym.stack.leftovers import end_processes, processes_in
+from infra_gym.stack.leftovers import (
+    end_processes,
+    end_terraforms,
+    processes_in,
+    terraforms_in,
+)
 from infra_gym.stack.ports import BLOCK, PortBlocks, candidates
 from infra_gym.stack.run_directory import RunFolder, source_hash
 from infra_gym.stack.run_variables import RunVariables
@@ -83,6 +90,15 @@ def test_blocks_of_ports(tmp_path, monkeypatch):
     assert len(set(candidates("x"))) == 375
 
 
+def test_a_block_goes_back_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(ports, "_is_free", lambda port: True)
+    blocks = PortBlocks(tmp_path)
+    mine, neighbours = blocks.reserve("p/e/local/heater"), blocks.reserve("p/e/local/heater-two")
+    blocks.release("p/e/local/heater")
+    assert [int(link.name) for link in tmp_path.iterdir()] == [neighbours]
+    assert mine != neighbours
+
+
 def test_a_block_with_a_port_in_use_is_passed_over(tmp_path):
     name = "p/e/local/heater"
     first, second = list(candidates(name))[:2]
@@ -108,7 +124,9 @@ def test_processes_of_a_run_are_found_and_ended(tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     ignores = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
-    program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd=run)
+    program = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"], cwd=run, start_new_session=True
+    )
     elsewhere = subprocess.Popen([sys.executable, "-c", ignores], cwd=tmp_path)
     try:
         deadline = time.monotonic() + 20
@@ -162,5 +180,62 @@ def test_prometheus_that_is_not_there(tmp_path):
     assert "INFRA_GYM_PROMETHEUS" in told.value.next_command
 
 
-def test_this_process_is_no_leftover(tmp_path):
-    assert psutil.Process().pid not in [process.pid for process in processes_in(tmp_path)]
+def test_who_cleans_up_inside_the_folder_is_no_leftover(tmp_path):
+    program = (
+        "from pathlib import Path; from infra_gym.stack.leftovers import end_processes; "
+        "print(end_processes(Path.cwd()))"
+    )
+    shell = subprocess.run(
+        ["sh", "-c", '"$@"; echo "$?, and the shell lives"', "sh", sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shell.stdout == "[]\n0, and the shell lives\n"
+
+
+def test_a_person_s_shell_inside_the_folder_is_no_leftover(tmp_path):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.execvp("sleep", ["sleep", "60"])
+    try:
+        await_true(lambda: psutil.Process(pid).name() == "sleep")
+        assert psutil.Process(pid).cwd() == str(tmp_path.resolve())
+        assert processes_in(tmp_path) == []
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+def test_a_terraform_of_another_name_is_found_and_ended(tmp_path):
+    program = tmp_path / "our-infrastructure-tool"
+    program.write_text("#!/bin/sh\nwhile :; do sleep 0.1; done\n")
+    program.chmod(0o755)
+    layer = tmp_path / "run/local/core"
+    layer.mkdir(parents=True)
+    running = subprocess.Popen([program], cwd=layer, start_new_session=True)
+    try:
+        await_true(lambda: terraforms_in(layer, program.name))
+        assert terraforms_in(layer) == []
+        assert end_terraforms(tmp_path / "run", program.name, grace_s=5) == 1
+        assert running.wait(10) == -signal.SIGINT
+    finally:
+        running.kill()
+        running.wait()
+
+
+def await_true(condition) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_a_schedule_or_port_that_cannot_be_kept_says_why(tmp_path):
+    (tmp_path / "ports").write_text("a file where a folder must be")
+    with pytest.raises(StackError, match="ports cannot be used: File exists") as told:
+        run_variables(tmp_path).of("local/heater", touch=True)["port"]()
+    assert "INFRA_GYM_DATA_FOLDER" in told.value.next_command

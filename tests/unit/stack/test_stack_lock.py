@@ -136,6 +136,32 @@ def test_a_store_that_fails_in_the_middle_leaves_no_lock(storage):
     assert storage.keys("") == []
 
 
+def test_a_lock_that_could_not_be_given_back_keeps_no_later_run_of_the_process_out(storage, make):
+    class Failing(FolderStorage):
+        away = False
+
+        def delete(self, key):
+            if self.away:
+                raise StateBackendError("gone")
+            super().delete(key)
+
+    failing = Failing(storage.path)
+    lock = StackLock(failing, "p", "e")
+    lock.acquire()
+    failing.away = True
+    with pytest.raises(StateBackendError):
+        lock.release()
+    failing.away = False
+    holder = lock.holder()
+    assert holder is not None
+    assert not lock.is_alive(holder)
+    lock.acquire()
+    with pytest.raises(StackLockedError):
+        make().acquire()
+    lock.release()
+    assert storage.keys("") == []
+
+
 def test_another_hosts_clock_may_be_wrong(make, storage):
     long_ago = datetime.now(UTC) - timedelta(seconds=10 * DEAD_AFTER_S)
     put(storage, host="elsewhere", since=long_ago)
@@ -146,6 +172,32 @@ def test_another_hosts_clock_may_be_wrong(make, storage):
 
     with pytest.raises(StackLockedError):
         make(sleep=beat_meanwhile).acquire()
+
+
+def test_a_clock_that_is_ahead_keeps_nobody_alive(make, storage):
+    put(storage, host="elsewhere")
+    ahead = time.time() + 10 * DEAD_AFTER_S
+    storage.write(BEAT, f'{{"token": "theirs", "at": {ahead}}}'.encode())
+    slept = []
+    make(sleep=slept.append).acquire()
+    assert slept == [BEAT_S * 1.5]
+
+
+def test_a_heartbeat_that_cannot_be_understood_is_none(make, storage):
+    put(storage, host="elsewhere")
+    storage.write(BEAT, b"{")
+    with pytest.raises(StackLockedError, match="@elsewhere"):
+        make().acquire()
+
+
+def test_what_else_lies_beside_the_lock_is_none(make, storage):
+    for name in (".DS_Store", "notes.json", "00000001.json~"):
+        storage.write(PREFIX + name, b"?")
+    lock = make()
+    lock.acquire()
+    lock.check()
+    lock.release()
+    assert f"{PREFIX}00000001.json" not in storage.keys(PREFIX)
 
 
 def test_an_owner_that_was_taken_over(make, storage):
@@ -179,6 +231,19 @@ def test_a_store_that_ignores_conditions_gives_the_lock_to_the_last(storage):
 
     with pytest.raises(StackLockedError):
         StackLock(Careless(storage.path), "p", "e").acquire()
+
+
+def test_who_is_overtaken_while_acquiring_leaves_nothing(storage):
+    class Overtaken(FolderStorage):
+        def create(self, key, data):
+            created = super().create(key, data)
+            put(self, generation=7)  # another run, a moment later
+            return created
+
+    lock = StackLock(Overtaken(storage.path), "p", "e")
+    with pytest.raises(StackLockedError):
+        lock.acquire()
+    assert storage.keys("") == [f"{PREFIX}00000007.json"]
 
 
 def test_a_lock_that_cannot_be_read(make, storage):

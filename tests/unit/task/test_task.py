@@ -50,6 +50,24 @@ def test_the_reward_is_the_cost_and_the_late_requests_in_dollars(task):
     assert result.reward == pytest.approx(sum(result.terms.values()))
 
 
+def test_a_price_goes_by_the_input_and_not_by_the_controls_name():
+    definition = find_definition("SimpleK8sWebApp-v0")
+    renamed = {"servers": definition.controls["replicas"]}
+    starting = FormulaMetric(formula="servers - ready")
+    changed = definition.model_copy(
+        update={
+            "controls": renamed,
+            "metrics": {**definition.metrics, "starting": starting},
+            "observations": definition.observations[1:],
+        }
+    )
+    result = Task(changed).outcome(MEASURED, {"servers": 4}, seconds=5.0)
+    assert result.cost_usd == pytest.approx(4 * 0.018 * 5 / 3600)
+    slots = {"slots": renamed["servers"].model_copy(update={"input": "slots"})}
+    with pytest.raises(DefinitionError, match="which no control sets"):
+        Task(definition.model_copy(update={"controls": slots}))
+
+
 def test_the_observation_is_in_the_definitions_order_and_clipped(task):
     result = outcome(task)
     names = task.observations.names

@@ -108,6 +108,12 @@ def test_a_broken_file_is_named_with_its_line(folder: Path) -> None:
         read_module(folder)
 
 
+def test_a_file_that_ends_too_early_says_so(folder: Path) -> None:
+    (folder / "broken.tf").write_text('resource "x" {\n')
+    with pytest.raises(TerraformError, match=r"broken\.tf:2:\d+: it ends too early$"):
+        read_module(folder)
+
+
 def test_a_folder_without_a_module(tmp_path: Path) -> None:
     with pytest.raises(TerraformError, match="no Terraform module"):
         read_module(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,27 @@ def test_a_missing_file_and_a_silent_one(tmp_path: Path) -> None:
         rates(Trace(profile="trace", path=tmp_path / "none.csv"), 0)
     with pytest.raises(UsageError, match="all rates are 0"):
         rates(trace(tmp_path, "seconds,rps\n0,0\n1,0\n", mean_rps=1), 0)
+
+
+def test_a_sheet_is_read_like_a_csv_file(tmp_path: Path) -> None:
+    pytest.importorskip("openpyxl", reason="the extra `xlsx` is not installed")
+    pandas = pytest.importorskip("pandas", reason="the extra `xlsx` is not installed")
+    times = pandas.to_datetime(["2019-05-01 00:00", "2019-05-01 00:05", "2019-05-01 00:10"])
+    path = tmp_path / "load.xlsx"
+    sheet = pandas.DataFrame({"worker": "one", "timestamp": times, "value": [10, 2.5, 7]})
+    sheet.to_excel(path, index=False)
+    assert rates(Trace(profile="trace", path=path), 0, 300, 600) == [10, 2.5, 7]
+    sheet.assign(value=[10, None, 7]).to_excel(path, index=False)
+    with pytest.raises(UsageError, match=r"load\.xlsx:3: "):
+        rates(Trace(profile="trace", path=path), 0)
+    path.write_text("no sheet")
+    with pytest.raises(UsageError, match=r"load\.xlsx cannot be read"):
+        rates(Trace(profile="trace", path=path), 0)
+
+
+def test_a_sheet_without_the_extra_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UsageError, match=r"pip install 'infra-gym\[xlsx\]'"):
+        rates(Trace(profile="trace", path=tmp_path / "load.xlsx"), 0)

@@ -70,6 +70,17 @@ def test_a_failure_is_raised_once_and_drops_what_was_queued():
     assert len(gate.seen) == 1
 
 
+def test_a_thread_that_cannot_be_started_is_not_awaited(monkeypatch):
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    applies = BackgroundApplies(lambda job: None)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="can't start"):
+        applies.submit(Job("local/heater", {}))
+    assert applies.wait(0.1)
+
+
 def test_the_longest_apply_is_told_once():
     applies = BackgroundApplies(lambda job: None)
     applies.submit(Job("local/heater", {}))

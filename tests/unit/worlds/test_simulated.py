@@ -3,11 +3,15 @@ from __future__ import annotations
 import pytest
 
 from infra_gym.definitions.catalog import find_definition
-from infra_gym.definitions.models import CounterMetric
+from infra_gym.definitions.models import CounterMetric, GaugeMetric, HistogramMetric, Metric
 from infra_gym.errors import DefinitionError, NotReadyError
 from infra_gym.worlds.simulated import SimulatedWorld
 
 DEFINITION = find_definition("SimpleK8sWebApp-v0")
+
+
+def with_metric(name: str, metric: Metric) -> SimulatedWorld:
+    return twin(DEFINITION.model_copy(update={"metrics": {**DEFINITION.metrics, name: metric}}))
 
 
 def twin(definition=DEFINITION) -> SimulatedWorld:
@@ -39,8 +43,58 @@ def test_more_replicas_are_faster():
 def test_another_simulator_or_metric_is_refused():
     with pytest.raises(DefinitionError, match="no simulator 'nothing'"):
         twin(DEFINITION.model_copy(update={"simulator": "nothing"}))
-    metrics = {**DEFINITION.metrics, "requets": CounterMetric(counter="siege_requests_total")}
-    with pytest.raises(DefinitionError, match="Did you mean 'requests'"):
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "told"),
+    [
+        ("exists", GaugeMetric(gauge="sum(up)"), "Did you mean 'existing'"),
+        ("lost", CounterMetric(counter="siege_requests_lost_total"), "siege_requests_lost_total"),
+        ("ok", CounterMetric(counter='siege_requests_total{code!="503"}'), "code!="),
+        ("late", HistogramMetric(histogram="siege_lateness_seconds", quantile=0.5), "lateness"),
+    ],
+)
+def test_a_metric_that_it_does_not_have_is_refused(name, metric, told):
+    with pytest.raises(DefinitionError, match=told):
+        with_metric(name, metric)
+
+
+def test_a_selector_means_what_prometheus_would_take_it_for():
+    def measured(metric: Metric, replicas: int = 1) -> float:
+        world = with_metric("asked", metric)
+        world.reset(1, {"replicas": replicas}, "soft")
+        for _ in range(4):
+            values = world.step({"replicas": replicas}).values
+        return values["asked"]
+
+    def of_codes(matcher: str) -> float:
+        return measured(CounterMetric(counter=f"siege_requests_total{{{matcher}}}"))
+
+    every = measured(CounterMetric(counter="siege_requests_total"))
+    assert 0 < of_codes('code="200"') < every
+    assert of_codes('code=~"200|503"') == of_codes('code="200"') + of_codes('code="503"')
+    bucket = 'siege_request_duration_seconds_bucket{code="200", le="%s"}'
+    within = [measured(CounterMetric(counter=bucket % le), 2) for le in ("0.25", "0.5", "+Inf")]
+    assert within == sorted(within)
+    assert within[0] < within[-1]
+
+
+def test_a_control_may_have_any_name_but_the_twin_has_only_one():
+    replicas = DEFINITION.controls["replicas"]
+    renamed = DEFINITION.model_copy(update={"controls": {"servers": replicas}})
+    world = twin(renamed)
+    world.reset(1, {"servers": 3}, "soft")
+    assert world.step({"servers": 4}).values["existing"] == 4
+    slots = replicas.model_copy(update={"input": "slots"})
+    both = DEFINITION.model_copy(update={"controls": {"replicas": replicas, "slots": slots}})
+    with pytest.raises(DefinitionError, match="cannot act on slots"):
+        twin(both)
+
+
+def test_another_histogram_is_refused_and_not_taken_for_the_latency():
+    lateness = HistogramMetric(histogram="siege_lateness_seconds", quantile=0.99)
+    metrics = {**DEFINITION.metrics, "lateness": lateness}
+    with pytest.raises(DefinitionError, match="siege_lateness_seconds"):
         twin(DEFINITION.model_copy(update={"metrics": metrics}))
 
 
