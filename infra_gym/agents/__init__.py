@@ -1,8 +1,10 @@
 """Agents: what acts in an environment, and the registry that makes them by name.
 
-``random``, ``fixed``, ``threshold`` and ``hpa`` take no training::
+``random``, ``fixed``, ``threshold`` and ``hpa`` take no training, nor does ``batch``, which is for
+BatchScheduling-v0::
 
     agent = make_agent("hpa", target=0.5)
+    agent = make_agent("batch", score="sjf")
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from infra_gym.errors import UnknownNameError, UsageError, did_you_mean
 
 # Imported only when asked for: some agents need extras.
 _AGENTS = {
+    "batch": "infra_gym.agents.batch_rule:BatchRuleAgent",
     "fixed": "infra_gym.agents.fixed:FixedAgent",
     "hpa": "infra_gym.agents.hpa:HpaAgent",
     "random": "infra_gym.agents.random_agent:RandomAgent",

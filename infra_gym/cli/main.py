@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from infra_gym import __version__
-from infra_gym.cli import backend, doctor, envs, layers, run
+from infra_gym.cli import backend, batch, doctor, envs, layers, run
 
 EPILOG = (
     "Start with: infra-gym doctor, then infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20"
@@ -51,6 +51,7 @@ run.register(app)
 app.add_typer(envs.app, name="envs")
 app.add_typer(layers.app, name="layers")
 app.add_typer(backend.app, name="backend")
+app.add_typer(batch.app, name="batch")
 doctor.register(app)
 
 

@@ -9,8 +9,10 @@ from infra_gym.errors import DefinitionError
 
 ENTRY_POINT = "infra_gym.environments.make:make"
 
-
-SIMULATED = {"Scaling-v0": "infra_gym.environments.scaling:Scaling"}
+SIMULATED = {
+    "BatchScheduling-v0": "infra_gym.environments.batch:BatchScheduling",
+    "Scaling-v0": "infra_gym.environments.scaling:Scaling",
+}
 """Ids of the environments that have no definition, and where they are: the single form there ends
 with ``Env``, the batch with ``VectorEnv``. They are imported when one is made."""
 

@@ -6,5 +6,6 @@ that anyone may have written, so it can neither run code nor hang.
 """
 
 from infra_gym.expressions.expression import FUNCTIONS, Expression, names_in
+from infra_gym.expressions.postfix import Operation, Program, postfix
 
-__all__ = ["FUNCTIONS", "Expression", "names_in"]
+__all__ = ["FUNCTIONS", "Expression", "Operation", "Program", "names_in", "postfix"]

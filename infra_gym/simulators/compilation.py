@@ -5,7 +5,10 @@ Import this only from modules that are imported when a simulator is made: numba 
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any, TypeVar, cast
 
 import numba
@@ -21,6 +24,24 @@ def compiled(function: F) -> F:
     written, every process compiles anew.
     """
     try:
-        return cast("F", numba.njit(cache=True, error_model="numpy")(function))
+        made: Any = numba.njit(cache=True, error_model="numpy")(function)
     except RuntimeError:  # numba found no folder to write to
         return cast("F", numba.njit(error_model="numpy")(function))
+    # numba takes what it kept for fresh as long as the function's own file is as it was. But what
+    # was compiled holds the code of the functions that it calls, which may lie in other files.
+    kept = getattr(getattr(made, "_cache", None), "_cache_file", None)
+    if kept is not None:
+        kept._source_stamp = _sources()  # noqa: SLF001
+    return cast("F", made)
+
+
+@functools.cache
+def _sources() -> str:
+    """Changes when a simulator's source does."""
+    digest = hashlib.sha256()
+    for room in ("simulators", "expressions"):
+        folder = files("infra_gym") / room
+        for source in sorted(folder.iterdir(), key=lambda each: each.name):
+            if source.name.endswith(".py"):
+                digest.update(source.read_bytes())
+    return digest.hexdigest()

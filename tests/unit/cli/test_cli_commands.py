@@ -54,6 +54,7 @@ def test_there_are_the_commands_that_were_promised():
         "doctor",
         *("envs", "envs list", "envs show", "envs validate", "envs new", "envs schema"),
         *("backend", "backend create", "backend check"),
+        *("batch", "batch simulate"),
         *("layers", "layers list", "layers show", "layers plan", "layers apply"),
         *("layers destroy", "layers output", "layers status", "layers graph"),
         *("layers validate", "layers new", "layers unlock"),
