@@ -13,6 +13,9 @@ from infra_gym.workloads.batch import scheduling_jobs
 from infra_gym.workloads.generated import SHIPPED_TRACE
 from infra_gym.workloads.swf import read_swf
 
+# One worker compiles, once, what all of these need.
+pytestmark = pytest.mark.xdist_group("batch")
+
 TRACE = str(SHIPPED_TRACE)
 
 

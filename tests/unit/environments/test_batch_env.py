@@ -24,6 +24,9 @@ from infra_gym.workloads.batch import episode_jobs
 from infra_gym.workloads.generated import SHIPPED_TRACE, generated_trace, swf_text
 from infra_gym.workloads.swf import read_swf
 
+# One worker compiles, once, what all of these need.
+pytestmark = pytest.mark.xdist_group("batch")
+
 TRACES = Path(__file__).parents[4] / "shared" / "data" / "swf"
 
 

@@ -17,6 +17,9 @@ from infra_gym.workloads.batch import BatchJobs, scheduling_jobs
 from infra_gym.workloads.generated import generated_trace
 from infra_gym.workloads.swf import read_swf
 
+# One worker compiles, once, what all of these need.
+pytestmark = pytest.mark.xdist_group("batch")
+
 TRACES = Path(__file__).parents[4] / "shared" / "data" / "swf"
 real = pytest.mark.skipif(
     not TRACES.is_dir(), reason="../shared/data/swf is not beside the checkout"
@@ -199,6 +202,7 @@ def test_long_traces(formula, backfill):
 
 
 @real
+@pytest.mark.slow
 @pytest.mark.parametrize("per_event", [False, True])
 @pytest.mark.parametrize("backfill", ["none", "easy", "conservative"])
 @pytest.mark.parametrize("formula", ["w", "-t", "w/z+l/t"])

@@ -14,6 +14,9 @@ from infra_gym.workloads.batch import episode_jobs, scheduling_jobs
 from infra_gym.workloads.generated import generated_trace
 from infra_gym.workloads.swf import parse_swf
 
+# One worker compiles, once, what all of these need.
+pytestmark = pytest.mark.xdist_group("batch")
+
 jobs = st.builds(
     lambda count, seed, load, processors: scheduling_jobs(
         generated_trace(count, processors=processors, load=load, seed=seed)

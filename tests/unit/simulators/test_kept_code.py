@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from infra_gym.simulators.batch_machine import start_job
 from infra_gym.simulators.batch_scheduler import schedule_all
+
+# One worker compiles, once, what all of these need.
+pytestmark = pytest.mark.xdist_group("batch")
 
 
 def test_kept_code_knows_every_source():
