@@ -206,7 +206,7 @@ class RemoteVectorEnv(gym.vector.VectorEnv[Any, Any, Any]):
         seed: int | list[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Any, dict[str, Any]]:
-        """See :meth:`gymnasium.vector.VectorEnv.reset`; one seed, to which their numbers are added."""
+        """See :meth:`gymnasium.vector.VectorEnv.reset`; one seed for all, plus their numbers."""
         if isinstance(seed, list):
             raise RemoteError("give one seed for all of the environments")
         answer = self._line.reset(seed, options)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from importlib.metadata import version
 from typing import Any
 
 from infra_gym.errors import InfraGymError, NotReadyError, UsageError, did_you_mean
-from infra_gym.remote.encoding import describe, plain, read_document, reply
+from infra_gym.remote.encoding import describe, read_document, reply, text
 
 VERSION = 1
 """Of the modern manner."""
@@ -126,10 +127,15 @@ TABLE: tuple[Row, ...] = (
 
 _BY_KEY = {row.key: tuple(each for each in TABLE if each.key == row.key) for row in TABLE}
 _HELLO = Row("hello", "hello", None, _as_it_is, _ANY, replies=True, calls=False)
+_STEP = next(row for row in TABLE if row.name == "step")
+# What comes thousands of times a second is known by its looks; anything else is read as JSON.
+_USUAL_STEP = re.compile(
+    rb'\{"step": ?\{"action": ?(0|[1-9][0-9]{0,8})(?:, ?"render": ?[01])?\}\}\r?'
+).fullmatch
 _AFTER_FAILURE = {_E: _E, _M: _M, _R: _M, _C: _C}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """What the environment is to do.
 
@@ -197,11 +203,16 @@ class Conversation:
         """
         if self.ended is not None or self.call is not None:
             return False
+        if not (self._buffer or self._waiting):
+            return False
         try:
             if not self._waiting:
                 line = self._line()
                 if line is None:
                     return False
+                if self.state is _R and (usual := _USUAL_STEP(line)) is not None:
+                    self.call = Call(_STEP, int(usual[1]))
+                    return True
                 if line and not line.isspace():
                     self._waiting.extend(self._commands(read_document(line)))
             if self._waiting:
@@ -339,9 +350,9 @@ class Conversation:
         """
         row = self._asked().row
         if row.name == "step":
-            self._reply(self._stepped(*result))
+            self._send(self._stepped(*result))
         elif row.replies:
-            self._reply(self._document(row.name, result))
+            self._send(self._result(row.name, result))
         else:
             self._acknowledge()
         if row.name == "reset":
@@ -354,36 +365,31 @@ class Conversation:
             raise RuntimeError("nothing was asked of the environment")
         return self.call
 
-    def _document(self, name: str, result: Any) -> dict[str, Any]:
+    def _result(self, name: str, result: Any) -> str:
         if name == "reset":
             observation, info = result
-            document = {"observation": plain(observation)}
-            return document | {"info": plain(info)} if self.modern else document
+            more = f',"info":{text(info)}' if self.modern else ""
+            return f'{{"observation":{text(observation)}{more}}}'
         if name == "make":
-            return result if self.modern else {"instance": result["instance"]}
+            return text(result if self.modern else {"instance": result["instance"]})
         if name == "sample":
-            return {"sample": plain(result)}
-        return {"info": describe(result, whole=self.modern)}
+            return text({"sample": result})
+        return text({"info": describe(result, whole=self.modern)})
 
     def _stepped(
         self, observation: Any, reward: Any, terminated: Any, truncated: Any, info: Any
-    ) -> dict[str, Any]:
+    ) -> str:
         if self.modern:
-            return {
-                "observation": plain(observation),
-                "reward": plain(reward),
-                "terminated": plain(terminated),
-                "truncated": plain(truncated),
-                "info": plain(info),
-            }
-        if truncated and not terminated:
-            info = {**info, "TimeLimit.truncated": True}
-        return {
-            "observation": plain(observation),
-            "reward": float(reward),
-            "done": bool(terminated or truncated),
-            "info": plain(info),
-        }
+            end = f'"terminated":{text(terminated)},"truncated":{text(truncated)}'
+        else:
+            reward = float(reward)
+            end = f'"done":{"true" if terminated or truncated else "false"}'
+            if truncated and not terminated:
+                info = {**info, "TimeLimit.truncated": True}
+        return (
+            f'{{"observation":{text(observation)},"reward":{text(reward)},{end},'
+            f'"info":{text(info)}}}'
+        )
 
     def fail(self, error: Exception) -> None:
         """The environment could not do what :attr:`call` says."""
@@ -416,6 +422,9 @@ class Conversation:
             self._reply({"ok": True})
 
     def _reply(self, document: Mapping[str, Any]) -> None:
+        self._send(text(document))
+
+    def _send(self, document: str) -> None:
         self._out.append(reply(document, self.compression))
 
     def to_send(self) -> bytes:
