@@ -4,12 +4,13 @@
 
 The echo and the server run side by side in processes of their own, on one machine with the client,
 and take turns: a turn of each makes a round, ratios are medians of the rounds' own. All talk plain
-sockets, one request under way a client; what counts is steps, so an episode's resets are a cost of
-the server.
+sockets, one request under way a client, and read the JSON of every reply; what counts is steps, so
+an episode's resets are a cost of the server.
 
 ======================== ===================================================================
 N_clients_over_echo      CartPole steps a second of N clients / echoes a second
 N_clients_steps_s        the same steps a second
+N_clients_step_cpu_us    the server's processor time for one of them, in microseconds
 image_steps_s            84 x 84 x 4 bytes of noise, plain, at compression 1 and at 9
 image_drawn_steps_s      the same of a drawn picture, which compresses as games do
 batch_steps_s            steps a second of 256 CartPoles in one request
@@ -64,11 +65,11 @@ class Image(gym.Env):
         else:
             self._picture = np.random.default_rng(1).integers(0, 256, (84, 84, 4), np.uint8)
 
-    def reset(self, *, seed=None, options=None):
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:  # noqa: ARG002
         super().reset(seed=seed)
         return self._picture, {}
 
-    def step(self, action):
+    def step(self, action: Any) -> Any:  # noqa: ARG002
         return self._picture, 1.0, False, False, {}
 
 
@@ -76,19 +77,19 @@ class Image(gym.Env):
 
 
 class Echo(asyncio.Protocol):
-    reply = b"x" * 150 + END
+    reply = END
 
-    def connection_made(self, transport):
+    def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
-    def data_received(self, data):
+    def data_received(self, data: bytes) -> None:  # noqa: ARG002
         self.transport.write(self.reply)
 
 
-def run_echo(ready, size):
-    Echo.reply = b"x" * (size - len(END)) + END
+def run_echo(ready: Any, reply: bytes) -> None:
+    Echo.reply = reply
 
-    async def serve():
+    async def serve() -> None:
         server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0)
         ready.put(server.sockets[0].getsockname()[1])
         await server.serve_forever()
@@ -96,14 +97,14 @@ def run_echo(ready, size):
     asyncio.run(serve())
 
 
-def run_server(ready):
+def run_server(ready: Any) -> None:
     from infra_gym.remote.offer import Offer
     from infra_gym.remote.server import Limits, Server
 
     for name, drawn in (("Noise-v0", False), ("Drawn-v0", True)):
         gym.register(name, entry_point=Image, kwargs={"drawn": drawn})
 
-    async def serve():
+    async def serve() -> None:
         async with Server(Offer(target="sim"), port=0, limits=Limits(connections=1000)) as server:
             ready.put(server.port)
             await asyncio.get_running_loop().create_future()
@@ -111,7 +112,7 @@ def run_server(ready):
     asyncio.run(serve())
 
 
-def start(context, target, *arguments):
+def start(context: Any, target: Any, *arguments: Any) -> tuple[Any, int]:
     ready = context.Queue()
     process = context.Process(target=target, args=(ready, *arguments), daemon=True)
     process.start()
@@ -155,42 +156,78 @@ class Client:
 
 
 def drive(clients: list[Client], seconds: float) -> float:
-    """Steps a second of all clients together."""
+    """Steps a second of all clients together; an episode goes on where the turn before left it."""
     for client in clients:
         client.steps = 0
     begin = time.perf_counter()
     if len(clients) == 1:
         client = clients[0]
-        over = False
+        over = True
         while time.perf_counter() - begin < seconds:
             client.send_next(over)
-            over = b'"done":true' in client.receive()
+            over = json.loads(client.receive()).get("done")
         return client.steps / (time.perf_counter() - begin)
     with selectors.DefaultSelector() as selector:
         for client in clients:
             selector.register(client.socket, selectors.EVENT_READ, client)
-            client.send_next(over=False)
+            client.send_next(over=True)
         while time.perf_counter() - begin < seconds:
             for key, _ in selector.select():
-                key.data.send_next(b'"done":true' in key.data.receive())
+                key.data.send_next(json.loads(key.data.receive()).get("done"))
     took = time.perf_counter() - begin
     for client in clients:
         client.receive()
     return sum(client.steps for client in clients) / took
 
 
-def compare(echo: int, server: int, count: int, rounds: int, seconds: float) -> dict[str, float]:
-    ours = [Client(server, "CartPole-v1") for _ in range(count)]
-    bare = [Client(echo) for _ in range(count)]
-    drive(ours, seconds)
-    pairs = [(drive(ours, seconds), drive(bare, seconds)) for _ in range(rounds)]
-    for client in (*ours, *bare):
-        client.socket.close()
+def compare(
+    context: Any,
+    ports: tuple[int, int],
+    programs: tuple[Any, Any],
+    processes: int,
+    each: int,
+    rounds: int,
+    seconds: float,
+) -> dict[str, float]:
+    """Clients in processes of their own, as learners are, ``each`` with so many connections."""
+    pipes = []
+    for _ in range(processes):
+        here, there = context.Pipe()
+        context.Process(target=work, args=(there, *ports, each), daemon=True).start()
+        pipes.append(here)
+
+    def turn(which: str) -> tuple[float, float]:
+        """Steps a second, and microseconds of the server's processor time for each."""
+        program = programs[which == "ours"]
+        before = sum(program.cpu_times()[:2])
+        for pipe in pipes:
+            pipe.send((which, seconds))
+        rate = sum(pipe.recv() for pipe in pipes)
+        used = sum(program.cpu_times()[:2]) - before
+        return rate, used / seconds / rate * 1e6
+
+    turn("ours")
+    pairs = [(turn("ours"), turn("bare")) for _ in range(rounds)]
+    for pipe in pipes:
+        pipe.send(None)
+    count = processes * each
     return {
-        f"{count}_clients_over_echo": statistics.median(one / other for one, other in pairs),
-        f"{count}_clients_steps_s": statistics.median(one for one, _ in pairs),
-        f"{count}_clients_echoes_s": statistics.median(other for _, other in pairs),
+        f"{count}_clients_over_echo": statistics.median(one[0] / two[0] for one, two in pairs),
+        f"{count}_clients_steps_s": statistics.median(one[0] for one, _ in pairs),
+        f"{count}_clients_echoes_s": statistics.median(two[0] for _, two in pairs),
+        f"{count}_clients_step_cpu_us": statistics.median(one[1] for one, _ in pairs),
+        f"{count}_clients_echo_cpu_us": statistics.median(two[1] for _, two in pairs),
     }
+
+
+def work(pipe: Any, echo: int, server: int, count: int) -> None:
+    clients = {
+        "ours": [Client(server, "CartPole-v1") for _ in range(count)],
+        "bare": [Client(echo) for _ in range(count)],
+    }
+    while (wanted := pipe.recv()) is not None:
+        which, seconds = wanted
+        pipe.send(drive(clients[which], seconds))
 
 
 def images(port: int, seconds: float) -> dict[str, float]:
@@ -199,9 +236,13 @@ def images(port: int, seconds: float) -> dict[str, float]:
         for level in (0, 1, 9):
             client = Client(port, name)
             client.socket.sendall(b'{"server":{"compression": "%d"}}\r\n' % level)
-            drive([client], seconds / 2)
             suffix = f"_zlib{level}" if level else ""
-            found[f"{label}{suffix}_steps_s"] = drive([client], seconds)
+            begin = time.perf_counter()
+            while time.perf_counter() - begin < seconds:
+                client.steps += 1
+                client.ask(STEPS[0])
+            took = time.perf_counter() - begin
+            found[f"{label}{suffix}_steps_s"] = client.steps / took
             client.socket.close()
     return found
 
@@ -253,17 +294,18 @@ def drops(process: Any, port: int, count: int) -> dict[str, float]:
 def measure(rounds: int, seconds: float, dropped: int) -> dict[str, float]:
     context = multiprocessing.get_context("spawn")
     server, port = start(context, run_server)
-    size = len(Client(port, "CartPole-v1").ask(STEPS[1]))
-    echo, echo_port = start(context, run_echo, size)
+    echo, echo_port = start(context, run_echo, Client(port, "CartPole-v1").ask(STEPS[1]))
+    programs = (psutil.Process(echo.pid), psutil.Process(server.pid))
     try:
         results: dict[str, float] = {}
-        for count in (1, 4, 64):
-            results |= compare(echo_port, port, count, rounds, seconds)
+        for processes, each in ((1, 1), (4, 1), (2, 32)):
+            results |= compare(
+                context, (echo_port, port), programs, processes, each, rounds, seconds
+            )
         results |= images(port, seconds)
         results |= batch(port, seconds)
-        process = psutil.Process(server.pid)
-        results |= memory(process, port)
-        results |= drops(process, port, dropped)
+        results |= memory(programs[1], port)
+        results |= drops(programs[1], port, dropped)
     finally:
         server.terminate()
         echo.terminate()
@@ -278,7 +320,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
     results = measure(arguments.rounds, arguments.seconds, arguments.drops)
-    table = Table(title=f"TCP server, {arguments.rounds} rounds of {arguments.seconds:g} s, medians")
+    table = Table(
+        title=f"TCP server, {arguments.rounds} rounds of {arguments.seconds:g} s, medians"
+    )
     for column in ("figure", "value", "limit"):
         table.add_column(column, justify="right" if column == "value" else "left")
     for name, value in results.items():

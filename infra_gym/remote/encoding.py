@@ -186,7 +186,8 @@ def read_space(info: Mapping[str, Any]) -> spaces.Space[Any]:
         case "Discrete":
             return spaces.Discrete(info["n"], start=info["start"])
         case "MultiBinary":
-            return spaces.MultiBinary(info["shape"])
+            shape = info["shape"]
+            return spaces.MultiBinary(shape if len(shape) != 1 else shape[0])
         case "MultiDiscrete":
             low = np.array(info["low"], dtype=np.int64).reshape(info["shape"])
             high = np.array(info["high"], dtype=np.int64).reshape(info["shape"])

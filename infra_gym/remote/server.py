@@ -2,7 +2,7 @@
 
 An environment has to earn its place on the loop. Its id starts in a thread of the connection's own;
 after a row of quick calls the id's calls run on the loop itself, which is several times as quick;
-a slow one sends it back, for longer each time. So live environments, whose steps last as long as
+slow ones send it back, for longer each time. So live environments, whose steps last as long as
 their interval, never get there, and nobody has to say which ones are slow.
 
 Who goes away frees the environment: a call that runs is given a moment to end, then a live one is
@@ -42,8 +42,10 @@ class Limits:
     """Environments in one connection's batch."""
     idle_s: float = 1200.0
     """Seconds without a whole request, while no call runs; a slow sender is no exception."""
-    slow_s: float = 0.005
-    """Seconds; a call that took longer moves its id off the loop, for it delayed all others."""
+    slow_s: float = 0.0025
+    """Seconds; an id whose last calls took longer, on the mean, leaves the loop to the others."""
+    stall_s: float = 0.1
+    """Seconds; one call that took longer is enough. Shorter ones may be the machine's doing."""
     turn_s: float = 0.005
     """Seconds that one client's requests, sent ahead, may keep the loop in one go."""
     grace_s: float = 2.0
@@ -54,20 +56,23 @@ class Pace:
     """Whether an id's calls run on the loop.
 
     Args:
-        slow_s: Longest quick call, in seconds.
+        limits: What is slow.
     """
 
-    _FIRST, _MOST = 32, 4096
+    _FIRST, _MOST = 32, 1024
+    _WEIGHT = 1 / 8  # of the last call in the mean
 
-    def __init__(self, slow_s: float) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.on_loop = False
-        self._slow_s = slow_s
+        self._limits = limits
         self._needed = self._FIRST
         self._quick = 0
+        self._mean_s = 0.0
 
     def note(self, seconds: float) -> None:
         """A call took ``seconds``."""
-        if seconds > self._slow_s:
+        self._mean_s += self._WEIGHT * (seconds - self._mean_s)
+        if self._mean_s > self._limits.slow_s or seconds > self._limits.stall_s:
             if self.on_loop:
                 self._needed = min(2 * self._needed, self._MOST)
             self.on_loop = False
@@ -152,7 +157,7 @@ class Server:
 
     def pace(self, name: str, count: int | None) -> Pace:
         """The pace of an id, alone or in a batch of ``count``."""
-        return self._paces.setdefault((name, count), Pace(self.limits.slow_s))
+        return self._paces.setdefault((name, count), Pace(self.limits))
 
     def _close_idle(self) -> None:
         for connection in tuple(self.connections):
@@ -383,5 +388,5 @@ class Connection(asyncio.Protocol):
         _log.debug("%s: gone", self._peer)
 
 
-_QUICK = Pace(float("inf"))
+_QUICK = Pace(Limits(slow_s=float("inf"), stall_s=float("inf")))
 _QUICK.on_loop = True
