@@ -11,6 +11,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ from infra_gym.errors import ActionError, UsageError
 END_OF_REPLY = b"\r\n\r\n"
 INFINITE = 1e100
 """What stands for an infinite bound."""
+
+_PICTURE = 256
+"""Numbers from which on an array of bytes is worth :func:`_picture`'s trouble."""
+_NUMBERS = np.array([b"%d" % number for number in range(256)])
 
 _encode = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
@@ -55,6 +60,8 @@ def text(value: Any) -> str:
     as quick and the same but for what is not finite.
     """
     kind = type(value)
+    if kind is np.ndarray and value.size >= _PICTURE and value.dtype == np.uint8:
+        return _picture(value)
     if kind is np.ndarray and value.dtype.kind in "fiu":
         written = repr(value.tolist())
         if "n" not in written:  # neither nan nor inf
@@ -70,6 +77,29 @@ def text(value: Any) -> str:
         return _encode(value)
     except ValueError:  # a number that is not finite
         return _encode(finite(value))
+
+
+def _picture(array: NDArray[np.uint8]) -> str:
+    """A large array of bytes as nested lists, by NumPy: ten times as quick as number by number."""
+    framed = _frame(array.shape).copy()
+    framed["number"] = _NUMBERS[array.ravel()]
+    written: bytes = framed.tobytes().translate(None, b"\0")
+    return written[:-1].decode("ascii")  # without the last comma
+
+
+@lru_cache(maxsize=8)
+def _frame(shape: tuple[int, ...]) -> NDArray[Any]:
+    """What stands before and behind each number of an array of ``shape``; NUL is nothing."""
+    depth = len(shape)
+    index = np.arange(math.prod(shape))
+    lengths = [math.prod(shape[axis:]) for axis in range(depth)]
+    opened = sum((index % length == 0).astype(np.int64) for length in lengths)
+    closed = sum((index % length == length - 1).astype(np.int64) for length in lengths)
+    fields = [("open", f"S{depth}"), ("number", "S3"), ("close", f"S{depth + 1}")]
+    frame = np.zeros(index.size, dtype=fields)
+    frame["open"] = np.array([b"[" * count for count in range(depth + 1)])[opened]
+    frame["close"] = np.array([b"]" * count + b"," for count in range(depth + 1)])[closed]
+    return frame
 
 
 def reply(document: str, compression: int = 0) -> bytes:

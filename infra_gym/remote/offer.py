@@ -69,6 +69,7 @@ class Offer:
             raise UnknownNameError("environment", name, self.ids())
         spec = copy.copy(gym.registry[known])
         spec.disable_env_checker = True  # it checks each step again, for those who write one
+        spec.order_enforce = False  # the protocol does
         arguments: dict[str, Any] = {}
         if spec.entry_point == ENTRY_POINT:
             arguments["target"] = self.target

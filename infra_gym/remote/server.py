@@ -228,7 +228,7 @@ class Connection(asyncio.Protocol):
         """See :class:`asyncio.Protocol`; what was asked before is still answered."""
         self._eof = True
         if self._running is not None:
-            self._loop.call_later(self._limits.grace_s, self.leave)
+            self._loop.call_later(self._limits.grace_s, self.leave, 0.0)
             return True
         return self._again is not None
 
@@ -352,8 +352,12 @@ class Connection(asyncio.Protocol):
             _log.warning("%s: closed: idle for %g s", self._peer, self._limits.idle_s)
             self._transport.abort()
 
-    def leave(self) -> None:
-        """The client is gone: free its environment. Harmless when done twice."""
+    def leave(self, grace_s: float | None = None) -> None:
+        """The client is gone: free its environment. Harmless when done twice.
+
+        Args:
+            grace_s: Seconds that a running call has to end; the limits' when ``None``.
+        """
         if self._lost:
             return
         self._lost = True
@@ -363,7 +367,8 @@ class Connection(asyncio.Protocol):
         if self._running is None:
             self._free()
         else:
-            self._loop.call_later(self._limits.grace_s, self._interrupt)
+            grace_s = self._limits.grace_s if grace_s is None else grace_s
+            self._loop.call_later(grace_s, self._interrupt)
 
     def _interrupt(self) -> None:
         if self._running is not None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -321,6 +322,42 @@ def test_an_address_that_is_taken(running: Running) -> None:
 
     with pytest.raises(SettingsError, match="cannot be listened on"):
         asyncio.run(second())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_a_minute_of_nonsense(running: Running) -> None:
+    """Whatever comes, cut and dropped anywhere: the others are served, and nothing is left."""
+    chance = random.Random(4)
+    orders = [
+        *(MAKE, RESET, STEP, b'{"hello": {"version": 1}}\n', b'{"env":{"action": "close"}}\n'),
+        *(b'{"server":{"compression": "9"}}\n', b'{"env":{"name": "CartPole-v1", "count": 3}}\n'),
+        *(b'{"step":{"action": [0, 1, 0]}}\n', b'{"env":{"actionspace": "sample"}}\n'),
+        *(b"\n", b"[" * 5000 + b"\n", b'{"step":' * 500 + b"\n", b"x" * 70_000 + b"\n"),
+    ]  # fmt: skip
+    process = psutil.Process()
+    end = time.monotonic() + float(os.environ.get("INFRA_GYM_TEST_FUZZ_SECONDS", "60"))
+    while time.monotonic() < end:
+        with running.connect() as peer, contextlib.suppress(OSError):
+            for _ in range(chance.randrange(1, 15)):
+                data = bytearray(chance.choice(orders))
+                if chance.random() < 0.3:
+                    data[chance.randrange(len(data))] = chance.randrange(256)
+                if chance.random() < 0.1:
+                    data = bytearray(chance.randbytes(chance.randrange(1, 3000)))
+                cut = chance.randrange(len(data) + 1)
+                peer.send(data[:cut])
+                peer.send(data[cut:])
+                if chance.random() < 0.2:
+                    peer.socket.settimeout(0.01)
+                    with contextlib.suppress(TimeoutError):
+                        peer.raw()
+        if chance.random() < 0.01:
+            with running.connect() as sound:
+                assert "instance" in sound.ask(MAKE)
+                assert "observation" in sound.ask(RESET)
+    wait_for(lambda: not running.server.connections)
+    wait_for(lambda: process.num_threads() < 12)
 
 
 # ---------------------------------------------------------------- the Python client

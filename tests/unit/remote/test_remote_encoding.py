@@ -83,6 +83,13 @@ def test_values(value: object, written: str) -> None:
     assert text(value) == written
 
 
+@pytest.mark.parametrize("shape", [(300,), (1, 300), (300, 1), (20, 20, 3), (2, 16, 16, 1)])
+def test_pictures_are_written_as_other_arrays(shape: tuple[int, ...]) -> None:
+    picture = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    assert text(picture) == json.dumps(picture.tolist(), separators=(",", ":"))
+    assert text(picture.T) == json.dumps(picture.T.tolist(), separators=(",", ":"))
+
+
 @pytest.mark.parametrize("action", ["[0, 1]", [0, 1.0], (0, 1)])
 def test_an_action_of_several(action: object) -> None:
     assert read_action(spaces.MultiDiscrete([2, 2]), action).tolist() == [0, 1]
