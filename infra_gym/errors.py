@@ -26,10 +26,11 @@ message without a traceback and exits with :attr:`InfraGymError.exit_code`.
     ├── MetricsError
     │   ├── PrometheusUnavailableError   down, slow, cut off or answering nonsense
     │   └── StaleMetricsError       no fresh samples before the deadline
-    └── WorldError
-        ├── NotReadyError           the world did not become ready in time, or reset was not called
-        ├── EpisodeOverError        step after the end, or reset after the budget is spent
-        └── ReplayDivergedError     an action that the recording does not have
+    ├── WorldError
+    │   ├── NotReadyError           the world did not become ready in time, or reset was not called
+    │   ├── EpisodeOverError        step after the end, or reset after the budget is spent
+    │   └── ReplayDivergedError     an action that the recording does not have
+    └── RemoteError                 a server of environments refused, failed or went away
 """
 
 from __future__ import annotations
@@ -215,6 +216,17 @@ class EpisodeOverError(WorldError):
 
 class ReplayDivergedError(WorldError):
     """An action that the recording does not have."""
+
+
+class RemoteError(InfraGymError):
+    """A server of environments refused, failed or went away.
+
+    ``kind`` is the name of the error that the server met, empty where the connection broke.
+    """
+
+    def __init__(self, message: str, *, kind: str = "", next_command: str | None = None) -> None:
+        super().__init__(message, next_command=next_command)
+        self.kind = kind
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:

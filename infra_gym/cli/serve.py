@@ -1,0 +1,129 @@
+"""``infra-gym serve``: environments for other languages and other machines."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+from infra_gym.cli.options import Target
+from infra_gym.cli.output import Output, command
+from infra_gym.errors import SettingsError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from infra_gym.remote.server import Server
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``serve`` to the program."""
+    command(app, "serve")(serve)
+
+
+def serve(
+    output: Output,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 4040,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Where to listen; the default is this machine.")
+    ] = "127.0.0.1",
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Serve only ids that fit, such as 'CartPole-*'; repeatable.",
+            show_default="every registered id",
+        ),
+    ] = None,
+    imports: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import", metavar="MODULE", help="Registers more ids, such as ale_py; repeatable."
+        ),
+    ] = None,
+    target: Target = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Serve only who knows the token in it.",
+            dir_okay=False,
+            exists=True,
+        ),
+    ] = None,
+    connections: Annotated[int, typer.Option(min=1, help="At most so many clients.")] = 512,
+    idle: Annotated[
+        float, typer.Option(min=1, metavar="SECONDS", help="Close who asks nothing for so long.")
+    ] = 1200.0,
+) -> None:
+    """Serve environments over TCP, for clients of gym-tcp-api and for infra_gym.remote.client.
+
+    A client that goes away frees its environment, and what it made. Ctrl-C closes all; once more
+    stops at once and tells what is left.
+    """
+    from infra_gym.remote.offer import Offer
+    from infra_gym.remote.server import Limits, Server
+    from infra_gym.settings import model
+
+    if target is not None and target not in get_args(model.Target):
+        known = get_args(model.Target)
+        raise SettingsError(f"target cannot be {target!r}.{did_you_mean(target, known)}")
+    for module in imports or ():
+        _import(module)
+    offer = Offer(allow=tuple(allow or ()), target=target)  # type: ignore[arg-type]
+    offer.check()
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if output.debug else logging.ERROR if output.quiet else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    limits = Limits(connections=connections, idle_s=idle)
+    server = Server(offer, host=host, port=port, token=_token(token_file), limits=limits)
+    asyncio.run(_serve(output, server))
+
+
+async def _serve(output: Output, server: Server) -> None:
+    """Until the first signal; the second cuts the closing short."""
+    stop = asyncio.Event()
+
+    def signalled() -> None:
+        if stop.is_set():
+            server.interrupt()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, signalled)
+    async with server:
+        output.result(
+            {"host": server.host, "port": server.port, "environments": server.offer.ids()},
+            f"Serving {len(server.offer.ids())} environments on {server.host} port {server.port}.",
+        )
+        if server.host not in ("127.0.0.1", "::1", "localhost") and server.token is None:
+            output.note("Whoever reaches this address may use it: see --token-file and --allow.")
+        sys.stdout.flush()
+        await stop.wait()
+        output.note("Closing every environment; once more stops at once.")
+
+
+def _import(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise UsageError(
+            f"--import {module}: {error}", next_command=f"pip install {module.partition('.')[0]}"
+        ) from error
+
+
+def _token(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    token = path.read_text(encoding="utf-8").strip()
+    if not token:
+        raise SettingsError(f"{path} is empty: write the token into it")
+    return token
