@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, SupportsFloat
 
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from infra_gym.cost import Budget
 from infra_gym.definitions.models import Definition
+from infra_gym.environments.episode_log import EpisodeLog
 from infra_gym.environments.farewell import Farewell
 from infra_gym.environments.place import Place, without_programs
 from infra_gym.environments.rendering import Picture
@@ -27,7 +26,6 @@ from infra_gym.errors import (
     OwnershipLostError,
     SettingsError,
 )
-from infra_gym.recording import Header, RunLog
 from infra_gym.task.controls import Move
 from infra_gym.task.observations import Vector
 from infra_gym.task.task import Outcome, Task
@@ -37,7 +35,6 @@ from infra_gym.worlds.live import LiveWorld
 OnFailure = Literal["raise", "truncate"]
 
 _FAILURES_IN_A_ROW = 3
-_LOG_FIELDS = frozenset({"metrics", "rewards", "time_s", "schedule_sha256", "seed"})
 
 
 class InfraEnv(gym.Env[Vector, Any]):
@@ -90,13 +87,10 @@ class InfraEnv(gym.Env[Vector, Any]):
         self._budget = budget
         self._on_failure = on_failure
         self._keep = keep
-        self._log_path = log
-        self._log: RunLog | None = None
+        self._log = EpisodeLog(log, definition, place)
         self._picture = Picture(definition)
         self._began: float | None = None
         self._spent_usd = 0.0
-        self._steps = 0
-        self._time_s = 0.0
         self._over: str | None = "reset was not called"
         self._spent: str | None = None
         self._closed = False
@@ -129,7 +123,7 @@ class InfraEnv(gym.Env[Vector, Any]):
             )
         self._began = time.monotonic() if self._began is None else self._began
         schedule_seed = seed if seed is not None else int(self.np_random.integers(2**31))
-        self._open_log()
+        self._log.open()
         self.controls = self.task.controls.initial
         self.task.begin()
         self._over = "the reset before this step failed"
@@ -143,8 +137,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         self._over = None
         info = self._info(reading, outcome, Move(self.controls, 0.0))
         info["seed"] = schedule_seed
-        self._steps = 0
-        self._log_reset(schedule_seed, outcome, info)
+        self._log.reset(outcome, info)
         self._picture.begin(outcome)
         self._render_if_human()
         return outcome.observation, info
@@ -169,8 +162,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         self.controls = dict(move.controls)
         info = self._info(reading, outcome, move)
         truncated = self._truncate(info)
-        self._steps += 1
-        self._log_step(action, outcome, info, truncated=truncated)
+        self._log.step(action, outcome, info, truncated=truncated)
         self._picture.add(outcome)
         self._render_if_human()
         return outcome.observation, outcome.reward, False, truncated, info
@@ -190,8 +182,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         try:
             self._close_world()
         finally:
-            if self._log is not None:
-                self._log.close()
+            self._log.close()
 
     def _outcome(self, reading: Reading, move: Move, *, cost: bool) -> Outcome:
         outcome = self.task.outcome(
@@ -202,7 +193,6 @@ class InfraEnv(gym.Env[Vector, Any]):
             empty=reading.empty,
         )
         self._spent_usd += outcome.cost_usd
-        self._time_s = reading.time_s
         self._last = outcome
         return outcome
 
@@ -254,72 +244,8 @@ class InfraEnv(gym.Env[Vector, Any]):
         if self._failures >= _FAILURES_IN_A_ROW:
             raise error
         observation, info = self._last.observation.copy(), {"invalid": str(error)}
-        self._steps += 1
-        self._log_failed(action, observation, info)
+        self._log.failed(action, observation, info)
         return observation, 0.0, False, True, info
-
-    def _open_log(self) -> None:
-        """Not when made, for construction touches nothing; nor after the stack was paid for."""
-        if self._log is None and self._log_path is not None:
-            self._log = RunLog(self._log_path, self._header())
-
-    def _log_reset(self, seed: int, outcome: Outcome, info: Mapping[str, Any]) -> None:
-        if self._log is None:
-            return
-        self._log.reset(
-            seed=seed,
-            schedule_sha256=info["schedule_sha256"],
-            observation=outcome.observation,
-            metrics=outcome.metrics,
-            info=_logged(info),
-        )
-
-    def _log_step(
-        self, action: Any, outcome: Outcome, info: Mapping[str, Any], *, truncated: bool
-    ) -> None:
-        if self._log is None:
-            return
-        self._log.step(
-            step=self._steps,
-            time_s=info["time_s"],
-            action=action,
-            observation=outcome.observation,
-            reward=outcome.reward,
-            terms=outcome.terms,
-            metrics=outcome.metrics,
-            truncated=truncated,
-            info=_logged(info),
-        )
-
-    def _log_failed(self, action: Any, observation: Vector, info: Mapping[str, Any]) -> None:
-        if self._log is None:
-            return
-        self._log.step(
-            step=self._steps,
-            time_s=self._time_s,
-            action=action,
-            observation=observation,
-            reward=0.0,
-            terms={},
-            metrics={},
-            truncated=True,
-            info=info,
-        )
-
-    def _header(self) -> Header:
-        return Header(
-            id=self.definition.id,
-            target=self.place.target,
-            definition_sha256=sha256(self.definition.model_dump_json().encode()).hexdigest(),
-            package_version=version("infra-gym"),
-            interval_s=self.place.interval_s,
-            time_scale=self.place.time_scale,
-            info={
-                "project": self.place.project,
-                "environment": self.place.environment,
-                "workload": self.place.workload.model_dump(mode="json"),
-            },
-        )
 
     def _reset_mode(self, options: Mapping[str, Any] | None) -> ResetMode:
         given = dict(options or {})
@@ -333,8 +259,3 @@ class InfraEnv(gym.Env[Vector, Any]):
     def _render_if_human(self) -> None:
         if self.render_mode == "human":
             print(self._picture.text(), file=sys.stdout)  # noqa: T201
-
-
-def _logged(info: Mapping[str, Any]) -> dict[str, Any]:
-    """What the log's own fields do not hold already."""
-    return {name: value for name, value in info.items() if name not in _LOG_FIELDS}
