@@ -9,7 +9,7 @@ import typer
 
 from infra_gym.cli.output import Output, command, mark, plain, styled, table
 from infra_gym.cli.own import own_folder, reminder
-from infra_gym.errors import DefinitionError
+from infra_gym.errors import DefinitionError, UsageError
 
 if TYPE_CHECKING:
     from infra_gym.definitions.models import Definition
@@ -33,8 +33,10 @@ _Folder = Annotated[
 def list_(output: Output) -> None:
     """List the environments: the package's own, and those of ./envs beside infra-gym.toml."""
     from infra_gym.definitions.catalog import definition_ids
+    from infra_gym.environments.registration import SIMULATED
 
     listed = [_listed(identifier) for identifier in definition_ids()]
+    listed += [_simulated(identifier) for identifier in SIMULATED]
     output.result(
         listed,
         table(
@@ -69,11 +71,28 @@ def _listed(identifier: str) -> dict[str, Any]:
     }
 
 
+def _simulated(identifier: str) -> dict[str, Any]:
+    """A line for an environment that is a simulator and has no definition."""
+    import gymnasium as gym
+    from gymnasium.envs.registration import load_env_creator
+
+    text = load_env_creator(str(gym.spec(identifier).entry_point)).__doc__ or ""
+    summary = text.strip().partition("\n")[0]
+    return {"id": identifier, "summary": summary, "targets": ["sim"], "problem": None}
+
+
 @command(app, "show")
 def show(output: Output, identifier: _Id) -> None:
     """Show one environment: layers, controls, observations, rewards."""
     from infra_gym.definitions.catalog import find_definition
+    from infra_gym.environments.registration import SIMULATED
 
+    if identifier in SIMULATED:
+        raise UsageError(
+            f"{identifier} is a simulator without a definition.",
+            next_command=f'read its page, docs/reference/{identifier}.md, or help(gym.make("'
+            f'{identifier}").unwrapped)',
+        )
     definition = find_definition(identifier)
     output.result(
         definition,

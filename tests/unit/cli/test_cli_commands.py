@@ -104,6 +104,12 @@ def test_environments_are_listed_and_shown():
     assert ID in run("envs", "list").stdout
     listed = json.loads(run("envs", "list", "--json").stdout)
     assert {"local", "sim"} <= set(next(one for one in listed if one["id"] == ID)["targets"])
+    simulated = next(one for one in listed if one["id"] == "Scaling-v0")
+    assert simulated["targets"] == ["sim"]
+    assert simulated["summary"].endswith(".")
+    refused = run("envs", "show", "Scaling-v0")
+    assert refused.exit_code == 2
+    assert "docs/reference/Scaling-v0.md" in refused.stderr
     shown = run("envs", "show", ID).stdout
     for part in ("heater.replicas", "latency_p95", "-cost_usd", "local/siege-engine"):
         assert part in shown
