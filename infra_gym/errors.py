@@ -28,8 +28,7 @@ message without a traceback and exits with :attr:`InfraGymError.exit_code`.
     │   └── StaleMetricsError       no fresh samples before the deadline
     ├── WorldError
     │   ├── NotReadyError           the world did not become ready in time, or reset was not called
-    │   ├── EpisodeOverError        step after the end, or reset after the budget is spent
-    │   └── ReplayDivergedError     an action that the recording does not have
+    │   └── EpisodeOverError        step after the end, or reset after the budget is spent
     └── RemoteError                 a server of environments refused, failed or went away
 """
 
@@ -212,10 +211,6 @@ class NotReadyError(WorldError):
 
 class EpisodeOverError(WorldError):
     """The episode, or the budget for all of them, is over."""
-
-
-class ReplayDivergedError(WorldError):
-    """An action that the recording does not have."""
 
 
 class RemoteError(InfraGymError):

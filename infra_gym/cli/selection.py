@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from infra_gym.cli.variables import pairs, value
 from infra_gym.definitions.catalog import definition_ids, find_definition, find_layer, layer_names
 from infra_gym.definitions.models import Definition, short_name
+from infra_gym.definitions.parts import full_name
 from infra_gym.errors import InfraGymError, SettingsError, UnknownNameError, UsageError
 from infra_gym.settings import Settings, load_settings
 from infra_gym.stack.ledger import Ledger, StackRecord
@@ -96,7 +97,7 @@ class Selection:
 
     def _variable(self, name: str) -> tuple[str, Variable]:
         prefix, _, variable = name.rpartition(".")
-        layers = [pick(prefix, self.layers)] if prefix else self.command_layers
+        layers = [full_name(prefix, self.layers)] if prefix else self.command_layers
         declared = {layer: read_module(find_layer(layer)).variables for layer in layers}
         having = [layer for layer in layers if variable in declared[layer]]
         if len(having) == 1:
@@ -112,19 +113,6 @@ class Selection:
 def _is_text(variable: Variable, text: str) -> bool:
     """Whether a value stays as it was typed: ``1.10`` for a string is no number."""
     return variable.type == "string" and not text.startswith('"')
-
-
-def pick(name: str, layers: Sequence[str]) -> str:
-    """The layer of ``layers`` that is called ``name``, with or without its provider.
-
-    Raises:
-        UnknownNameError: There is none.
-    """
-    for layer in layers:
-        if name in (layer, short_name(layer)):
-            return layer
-    known = layers if "/" in name else [short_name(layer) for layer in layers]
-    raise UnknownNameError("layer of the stack", name, known)
 
 
 def select(
@@ -182,7 +170,7 @@ def _environment(
         environment=name,
         target=settings.target,
         layers=layers,
-        chosen=tuple(pick(one, layers) for one in names) or None,
+        chosen=tuple(full_name(one, layers) for one in names) or None,
         definition=definition,
         record=_record(settings, name),
     )

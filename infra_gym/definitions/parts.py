@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from infra_gym.errors import ExpressionError, nearest
+from infra_gym.errors import ExpressionError, UnknownNameError, nearest
 from infra_gym.expressions import names_in
 from infra_gym.settings.strict import Pattern, Strict
 
@@ -213,3 +213,16 @@ class Prices(Strict):
 def short_name(layer: str) -> str:
     """``heater`` for ``k8s/heater``."""
     return layer.rpartition("/")[2]
+
+
+def full_name(name: str, layers: Sequence[str]) -> str:
+    """The layer of ``layers`` that is called ``name``, with or without its provider.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    for layer in layers:
+        if name in (layer, short_name(layer)):
+            return layer
+    known = layers if "/" in name else [short_name(layer) for layer in layers]
+    raise UnknownNameError("layer in the stack", name, known)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infra_gym.definitions.models import Definition, short_name
-from infra_gym.errors import UnknownNameError
+from infra_gym.definitions.parts import full_name
 from infra_gym.stack.ledger import LayerRecord
 from infra_gym.stack.modules import Modules
 from infra_gym.stack.run_variables import RunVariables
@@ -102,18 +102,6 @@ def by_layer(
         UnknownNameError: A name that is no layer of the stack.
     """
     return {full_name(name, layers): values for name, values in (inputs or {}).items()}
-
-
-def full_name(name: str, layers: Sequence[str]) -> str:
-    """The layer that is meant by its full or short name.
-
-    Raises:
-        UnknownNameError: There is none.
-    """
-    for layer in layers:
-        if name in (layer, short_name(layer)):
-            return layer
-    raise UnknownNameError("layer in the stack", name, layers)
 
 
 def from_shell() -> dict[str, str]:

@@ -82,15 +82,6 @@ class Order:
         part.waits_for = {layer: self.waits_for[layer] & chosen for layer in part.layers}
         return part
 
-    def sequence(self) -> list[str]:
-        """All layers, one after another."""
-        progress, done = Progress(self), []
-        while ready := progress.start_ready():
-            for layer in ready:
-                progress.done(layer)
-            done += ready
-        return done
-
 
 class Progress:
     """How far a walk along an order has come."""

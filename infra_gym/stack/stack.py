@@ -19,11 +19,12 @@ from typing import Any, Self
 
 from infra_gym.definitions.catalog import find_layer
 from infra_gym.definitions.models import Definition
+from infra_gym.definitions.parts import full_name
 from infra_gym.errors import StackError, StackLockedError, StateBackendError
 from infra_gym.settings import Settings
 from infra_gym.stack.drawing import drawing
 from infra_gym.stack.execution import Outcome, run_layers
-from infra_gym.stack.inputs import LayerInputs, by_layer, full_name
+from infra_gym.stack.inputs import LayerInputs, by_layer
 from infra_gym.stack.layer_runs import LayerRuns
 from infra_gym.stack.ledger import Ledger, StackRecord, now
 from infra_gym.stack.leftovers import end_processes

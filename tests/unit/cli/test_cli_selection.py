@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from infra_gym.cli.selection import pick, select, stacks
+from infra_gym.cli.selection import select, stacks
+from infra_gym.definitions.parts import full_name
 from infra_gym.errors import SettingsError, UnknownNameError, UsageError
 from infra_gym.settings import load_settings
 from infra_gym.stack.ledger import Ledger, StackRecord
@@ -148,6 +149,6 @@ def test_a_variable_is_looked_for_in_the_layers_of_the_command():
 
 def test_a_wrong_layer_gets_the_right_one_in_the_same_form():
     with pytest.raises(UnknownNameError, match="'heater'"):
-        pick("heatr", LAYERS)
+        full_name("heatr", LAYERS)
     with pytest.raises(UnknownNameError, match="'local/heater'"):
-        pick("local/heatr", LAYERS)
+        full_name("local/heatr", LAYERS)
