@@ -20,7 +20,7 @@ from infra_gym.errors import StateBackendError
 from infra_gym.settings import Settings
 
 _PARTIAL = ".partial"
-_ATTEMPTS = 10
+_ATTEMPTS = 100
 
 
 class Storage(Protocol):
@@ -121,8 +121,9 @@ class FolderStorage:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for _ in range(_ATTEMPTS):
-            # Another run's delete may remove the empty folder in between.
-            with suppress(FileNotFoundError):
+            # Another run's delete may remove the empty folder in between: before the file is
+            # opened, or after mkdir found the folder there and before it looked what it is.
+            with suppress(FileNotFoundError, FileExistsError):
                 partial.parent.mkdir(parents=True, exist_ok=True)
                 return os.open(partial, flags, 0o600)
         return os.open(partial, flags, 0o600)
