@@ -35,6 +35,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import psutil
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -109,7 +110,7 @@ def run_server(ready: Any) -> None:
             ready.put(server.port)
             await asyncio.get_running_loop().create_future()
 
-    asyncio.run(serve())
+    uvloop.run(serve())
 
 
 def start(context: Any, target: Any, *arguments: Any) -> tuple[Any, int]:

@@ -65,6 +65,8 @@ def serve(
     A client that goes away frees its environment, and what it made. Ctrl-C closes all; once more
     stops at once and tells what is left.
     """
+    import uvloop
+
     from infra_gym.remote.offer import Offer
     from infra_gym.remote.server import Limits, Server
     from infra_gym.settings import model
@@ -83,7 +85,7 @@ def serve(
     )
     limits = Limits(connections=connections, idle_s=idle)
     server = Server(offer, host=host, port=port, token=_token(token_file), limits=limits)
-    asyncio.run(_serve(output, server))
+    uvloop.run(_serve(output, server))
 
 
 async def _serve(output: Output, server: Server) -> None:

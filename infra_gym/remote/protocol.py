@@ -10,6 +10,9 @@ out::
     transport.write(conversation.to_send())
     if conversation.ended: transport.close()
 
+A step, which comes thousands of times a second, has a short way to the same replies:
+:meth:`Conversation.take_step`.
+
 :data:`TABLE` is the protocol: every command, where it stands in a request, and the states that it
 leads from and to. A conversation has one of two manners. *Plain* is how the clients of gym-tcp-api
 talk: some commands have no reply, a value of the wrong form is passed over in silence, and an error
@@ -26,11 +29,12 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
 from infra_gym.errors import InfraGymError, NotReadyError, UsageError, did_you_mean
-from infra_gym.remote.encoding import describe, read_document, reply, text
+from infra_gym.remote.encoding import describe, encode, read_document, reply
 
 VERSION = 1
 """Of the modern manner."""
@@ -128,14 +132,11 @@ TABLE: tuple[Row, ...] = (
 _BY_KEY = {row.key: tuple(each for each in TABLE if each.key == row.key) for row in TABLE}
 _HELLO = Row("hello", "hello", None, _as_it_is, _ANY, replies=True, calls=False)
 _STEP = next(row for row in TABLE if row.name == "step")
-# What comes thousands of times a second is known by its looks; anything else is read as JSON.
-_USUAL_STEP = re.compile(
-    rb'\{"step": ?\{"action": ?(0|[1-9][0-9]{0,8})(?:, ?"render": ?[01])?\}\}\r?'
-).fullmatch
 _AFTER_FAILURE = {_E: _E, _M: _M, _R: _M, _C: _C}
+_SHORT = 64
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Call:
     """What the environment is to do.
 
@@ -151,6 +152,18 @@ class Call:
     value: Any = None
     count: int | None = None
     options: dict[str, Any] | None = None
+
+
+_USUAL_STEP = re.compile(
+    rb'\{"step": ?\{"action": ?(0|[1-9][0-9]{0,8})(?:, ?"render": ?[01])?\}\}\r?\n'
+).fullmatch
+
+
+@lru_cache(maxsize=1024)
+def _usual_step(line: bytes) -> Call | None:
+    """A step in the form that clients write, known by its looks; anything else is read as JSON."""
+    usual = _USUAL_STEP(line)
+    return None if usual is None else Call(_STEP, int(usual[1]))
 
 
 @dataclass
@@ -195,6 +208,21 @@ class Conversation:
         if self.ended is None:
             self._buffer += data
 
+    def take_step(self, data: bytes) -> bool:
+        """:meth:`receive` and :meth:`take` in one, where ``data`` is a whole step and no more.
+
+        ``False`` where it is not of the usual form or something else comes first; then nothing has
+        happened.
+        """
+        if (
+            self.state is _R
+            and len(data) <= _SHORT <= self.request_bytes
+            and not (self._buffer or self._waiting or self.call or self.ended)
+        ):
+            self.call = _usual_step(data)
+            return self.call is not None
+        return False
+
     def take(self) -> bool:
         """Take in one command; ``False`` when none is complete or the one before is not answered.
 
@@ -210,10 +238,11 @@ class Conversation:
                 line = self._line()
                 if line is None:
                     return False
-                if self.state is _R and (usual := _USUAL_STEP(line)) is not None:
-                    self.call = Call(_STEP, int(usual[1]))
-                    return True
-                if line and not line.isspace():
+                if self.state is _R and len(line) < _SHORT:
+                    self.call = _usual_step(line)
+                    if self.call is not None:
+                        return True
+                if not line.isspace():
                     self._waiting.extend(self._commands(read_document(line)))
             if self._waiting:
                 self._obey(*self._waiting.popleft())
@@ -230,7 +259,7 @@ class Conversation:
         if end < 0:
             self._searched = length
             return None
-        line = bytes(self._buffer[:end])
+        line = bytes(self._buffer[: end + 1])
         del self._buffer[: end + 1]
         self._searched = 0
         return line
@@ -365,30 +394,39 @@ class Conversation:
             raise RuntimeError("nothing was asked of the environment")
         return self.call
 
-    def _result(self, name: str, result: Any) -> str:
+    def _result(self, name: str, result: Any) -> bytes:
         if name == "reset":
             observation, info = result
-            more = f',"info":{text(info)}' if self.modern else ""
-            return f'{{"observation":{text(observation)}{more}}}'
+            more = {"info": info} if self.modern else {}
+            return encode({"observation": observation, **more})
         if name == "make":
-            return text(result if self.modern else {"instance": result["instance"]})
+            return encode(result if self.modern else {"instance": result["instance"]})
         if name == "sample":
-            return text({"sample": result})
-        return text({"info": describe(result, whole=self.modern)})
+            return encode({"sample": result})
+        return encode({"info": describe(result, whole=self.modern)})
 
     def _stepped(
         self, observation: Any, reward: Any, terminated: Any, truncated: Any, info: Any
-    ) -> str:
+    ) -> bytes:
         if self.modern:
-            end = f'"terminated":{text(terminated)},"truncated":{text(truncated)}'
-        else:
-            reward = float(reward)
-            end = f'"done":{"true" if terminated or truncated else "false"}'
-            if truncated and not terminated:
-                info = {**info, "TimeLimit.truncated": True}
-        return (
-            f'{{"observation":{text(observation)},"reward":{text(reward)},{end},'
-            f'"info":{text(info)}}}'
+            return encode(
+                {
+                    "observation": observation,
+                    "reward": reward,
+                    "terminated": terminated,
+                    "truncated": truncated,
+                    "info": info,
+                }
+            )
+        if truncated and not terminated:
+            info = {**info, "TimeLimit.truncated": True}
+        return encode(
+            {
+                "observation": observation,
+                "reward": float(reward),
+                "done": bool(terminated or truncated),
+                "info": info,
+            }
         )
 
     def fail(self, error: Exception) -> None:
@@ -422,9 +460,9 @@ class Conversation:
             self._reply({"ok": True})
 
     def _reply(self, document: Mapping[str, Any]) -> None:
-        self._send(text(document))
+        self._send(encode(document))
 
-    def _send(self, document: str) -> None:
+    def _send(self, document: bytes) -> None:
         self._out.append(reply(document, self.compression))
 
     def to_send(self) -> bytes:

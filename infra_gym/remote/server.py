@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -198,7 +199,7 @@ class Connection(asyncio.Protocol):
         self._eof = False
         self._lost = False
         self._freed: Callable[[], None] | None = None
-        self._active = loop.time()
+        self._active = time.monotonic()
 
     # ---------------------------------------------------------------- asyncio's side
 
@@ -217,6 +218,18 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See :class:`asyncio.Protocol`."""
+        if (
+            self._running is None
+            and not self._full
+            and (pace := self._pace) is not None
+            and pace.on_loop
+            and self._conversation.take_step(data)
+        ):
+            began = time.monotonic()
+            self._active = self._work()
+            self._send()
+            pace.note(self._active - began)
+            return
         self._conversation.receive(data)
         if self._running is None and not self._full:
             self._advance()
@@ -254,7 +267,7 @@ class Connection(asyncio.Protocol):
         if self._lost:
             return
         conversation = self._conversation
-        began = now = self._loop.time()
+        began = now = time.monotonic()
         while conversation.take():
             call = conversation.call
             if call is not None:
@@ -266,7 +279,7 @@ class Connection(asyncio.Protocol):
                 before, now = now, self._work()
                 pace.note(now - before)
             elif conversation.buffered:
-                now = self._loop.time()
+                now = time.monotonic()
             if now - began > self._limits.turn_s:
                 self._again = self._loop.call_soon(self._advance)
                 break
@@ -288,7 +301,7 @@ class Connection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - an environment may raise anything
             _log.debug("%s: %r", self._peer, error, exc_info=error)
             conversation.fail(error)
-        return self._loop.time()
+        return time.monotonic()
 
     def _start(self, pace: Pace) -> None:
         """Do the call in the connection's own thread."""
@@ -296,7 +309,7 @@ class Connection(asyncio.Protocol):
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="infra-gym-seat")
 
         def timed() -> float:
-            began = self._loop.time()
+            began = time.monotonic()
             return self._work() - began
 
         def ended(future: Future[float]) -> None:
@@ -348,7 +361,7 @@ class Connection(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """Close when no whole request came for too long, or no reply was read."""
-        if self._running is None and self._loop.time() - self._active > self._limits.idle_s:
+        if self._running is None and time.monotonic() - self._active > self._limits.idle_s:
             _log.warning("%s: closed: idle for %g s", self._peer, self._limits.idle_s)
             self._transport.abort()
 

@@ -22,6 +22,7 @@ import gymnasium as gym
 import numpy as np
 import psutil
 import pytest
+import uvloop
 from gymnasium.utils.env_checker import check_env
 
 from infra_gym.errors import RemoteError, SettingsError
@@ -75,11 +76,11 @@ def registered() -> Iterator[None]:
 
 
 class Running:
-    """A server in a thread."""
+    """A server in a thread, on the loop that ``infra-gym serve`` runs it on."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.server = server
-        self._loop = asyncio.new_event_loop()
+        self._loop = loop or uvloop.new_event_loop()
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
 
@@ -159,8 +160,10 @@ def wait_for(condition: Any, seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
-def test_a_session_of_an_old_client(running: Running) -> None:
-    with running.connect() as peer:
+@pytest.mark.parametrize("loop", [uvloop.new_event_loop, asyncio.new_event_loop])
+def test_a_session_of_an_old_client(loop: Any) -> None:
+    server = Server(Offer(target="sim"), port=0)
+    with Running(server, loop()) as running, running.connect() as peer:
         assert re.fullmatch("[0-9a-f]{13}", peer.ask(MAKE)["instance"])
         peer.send(b'{"server":{"compression": "9"}}\r\n{"env":{"seed": "3"}}\r\n')
         peer.send(b'{"record_episode_stats":{"action": "start"}}\r\n' + RESET)

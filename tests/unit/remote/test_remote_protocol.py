@@ -13,6 +13,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from infra_gym.errors import UsageError
 from infra_gym.remote.encoding import END_OF_REPLY
 from infra_gym.remote.offer import Offer
 from infra_gym.remote.protocol import TABLE, Conversation, State
@@ -342,6 +343,89 @@ def test_any_order_of_commands(modern: bool) -> None:
                 assert len(answers) == 1
             if peer.conversation.ended is not None:
                 break
+
+
+class Scripted:
+    """A conversation whose environment answers by chance, the same for the same ``seed``."""
+
+    def __init__(self, seed: int, short: bool, **settings: Any) -> None:
+        self.conversation = Conversation(**settings)
+        self.shortened = 0
+        self._chance = random.Random(seed)
+        self._short = short
+
+    def send(self, data: bytes) -> tuple[Any, ...]:
+        """What came of ``data``, and all that is to be seen of the conversation after it."""
+        conversation = self.conversation
+        calls = []
+        if self._short and conversation.take_step(data):
+            self.shortened += 1
+            calls.append(self._answer())
+        else:
+            conversation.receive(data)
+        while conversation.take():
+            if conversation.call is not None:
+                calls.append(self._answer())
+        seen = conversation.state, conversation.buffered, conversation.ended, conversation.modern
+        return calls, conversation.to_send(), *seen, conversation.take_step(b"")
+
+    def _answer(self) -> Any:
+        call, number = self.conversation.call, self._chance.random()
+        assert call is not None
+        if number < 0.02:
+            self.conversation.fail(UsageError("unlike") if number < 0.01 else RuntimeError("down"))
+        elif call.row.name == "step":
+            observation = np.array([number, -number], np.float32)
+            info = {"near": number} if number < 0.5 else {}
+            self.conversation.succeed((observation, number, number < 0.1, number > 0.9, info))
+        else:
+            results = {
+                "reset": (np.zeros(2), {}), "make": {"instance": "0"}, "sample": 1,
+                "actionspace": gym.spaces.Discrete(2), "observationspace": gym.spaces.Discrete(2),
+            }  # fmt: skip
+            self.conversation.succeed(results.get(call.row.name))
+        return call
+
+
+def lines_by_chance(chance: random.Random) -> list[bytes]:
+    """Requests in pieces and heaps, most of them a step as clients write it."""
+    steps = [
+        b'{"step":{"action":1, "render":0}}\r\n', b'{"step": {"action": 0}}\n',
+        b'{"step":{"action":1,"render":1}}\r\n', b'{"step":{"action":007}}\r\n',
+        b'{"step":{"action":12345678}}\n', b'{"step":{"action":1.0}}\n',
+        b'{"step":{"action":-1}}\n', b'{"step":{"action":1}}', b'{"step":{"action":1}}\n\n',
+        b'{"step":{"action":1}, "url": {}}\n', b'{"step": {"action" :1}}\r\n',
+    ]  # fmt: skip
+    others = [
+        b'{"env":{"action": "reset"}}\r\n', b'{"env":{"action": "close"}}\r\n', b"\r\n",
+        b'{"server":{"compression": "1"}}\r\n', b'{"server":{"compression": "0"}}\r\n',
+        b'{"env":{"seed": "3"}}\r\n', b'{"env": {"name": "CartPole-v1"}}\n', b"nonsense\n",
+    ]  # fmt: skip
+    found = [b'{"hello":{"version":1}}\n'] * chance.randrange(2)
+    found += [b'{"env": {"name": "CartPole-v1"}}\n', b'{"env":{"action": "reset"}}\r\n']
+    for _ in range(60):
+        line = chance.choice(steps[:3] if chance.random() < 0.8 else steps + others)
+        if chance.random() < 0.05:
+            cut = chance.randrange(len(line))
+            found += [line[:cut], line[cut:]]
+        elif chance.random() < 0.05:
+            found.append(line + chance.choice(steps))
+        else:
+            found.append(line)
+    return found
+
+
+def test_the_short_way_of_a_step_comes_to_the_same_as_the_long_one() -> None:
+    chance = random.Random(5)
+    shortened = 0
+    for seed in range(200):
+        limit = chance.choice([20, 33, 34, 64, 1 << 20])
+        short, long = (Scripted(seed, way, request_bytes=limit) for way in (True, False))
+        for data in lines_by_chance(chance):
+            assert short.send(data) == long.send(data)
+        shortened += short.shortened
+        assert long.shortened == 0
+    assert shortened > 1000
 
 
 @pytest.mark.parametrize("seed", range(3))
