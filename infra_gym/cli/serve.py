@@ -18,6 +18,7 @@ from infra_gym.errors import SettingsError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from infra_gym.remote.server import Server
+    from infra_gym.remote.workers import Workers
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +60,9 @@ def serve(
     idle: Annotated[
         float, typer.Option(min=1, metavar="SECONDS", help="Close who asks nothing for so long.")
     ] = 1200.0,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Share the clients among so many, to use as many cores.")
+    ] = 1,
 ) -> None:
     """Serve environments over TCP, for clients of gym-tcp-api and for infra_gym.remote.client.
 
@@ -69,6 +73,8 @@ def serve(
 
     from infra_gym.remote.offer import Offer
     from infra_gym.remote.server import Limits, Server
+    from infra_gym.remote.worker import Work
+    from infra_gym.remote.workers import Workers
     from infra_gym.settings import model
 
     if target is not None and target not in get_args(model.Target):
@@ -78,17 +84,24 @@ def serve(
         _import(module)
     offer = Offer(allow=tuple(allow or ()), target=target)  # type: ignore[arg-type]
     offer.check()
+    level = logging.DEBUG if output.debug else logging.ERROR if output.quiet else logging.INFO
     logging.basicConfig(
         stream=sys.stderr,
-        level=logging.DEBUG if output.debug else logging.ERROR if output.quiet else logging.INFO,
+        level=level,
         format="%(asctime)s %(levelname)s %(message)s",
     )
     limits = Limits(connections=connections, idle_s=idle)
-    server = Server(offer, host=host, port=port, token=_token(token_file), limits=limits)
+    token = _token(token_file)
+    server: Server | Workers
+    if processes == 1:
+        server = Server(offer, host=host, port=port, token=token, limits=limits)
+    else:
+        work = Work(offer, limits, tuple(imports or ()), token, level)
+        server = Workers(work, processes, host=host, port=port)
     uvloop.run(_serve(output, server))
 
 
-async def _serve(output: Output, server: Server) -> None:
+async def _serve(output: Output, server: Server | Workers) -> None:
     """Until the first signal; the second cuts the closing short."""
     stop = asyncio.Event()
 

@@ -15,9 +15,9 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
@@ -27,6 +27,9 @@ from infra_gym.remote.protocol import Call, Conversation
 from infra_gym.remote.seat import Seat
 
 _log = logging.getLogger(__name__)
+
+BACKLOG = 1024
+"""Clients that may wait to be accepted."""
 
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 
@@ -94,9 +97,10 @@ class Server:
     Args:
         offer: Which environments.
         host: The address to listen on; the default is reached from this machine only.
-        port: 0 for any free one; see :attr:`port`.
+        port: 0 for any free one, see :attr:`port`; ``None`` to listen nowhere, see :meth:`adopt`.
         token: What clients must know; such a server takes only those who say ``hello``.
         limits: See :class:`Limits`.
+        left: Called when a client went away.
     """
 
     def __init__(
@@ -104,15 +108,18 @@ class Server:
         offer: Offer,
         *,
         host: str = "127.0.0.1",
-        port: int = 4040,
+        port: int | None = 4040,
         token: str | None = None,
         limits: Limits | None = None,
+        left: Callable[[], object] = lambda: None,
     ) -> None:
         self.offer = offer
         self.host = host
         self.port = port
         self.token = token
         self.limits = limits or Limits()
+        self.left = left
+        self.closing = False
         self.connections: set[Connection] = set()
         self._paces: dict[tuple[str, int | None], Pace] = {}
         self._leaving: dict[Seat, asyncio.Future[None]] = {}
@@ -125,22 +132,24 @@ class Server:
         Raises:
             SettingsError: The address cannot be had.
         """
-        loop = asyncio.get_running_loop()
-        try:
-            self._listener = await loop.create_server(
-                lambda: Connection(self, loop), self.host, self.port, backlog=1024
-            )
-        except OSError as error:
-            raise SettingsError(
-                f"{self.host} port {self.port} cannot be listened on: {error.strerror or error}",
-                next_command="infra-gym serve --port 4041",
-            ) from error
-        self.port = self._listener.sockets[0].getsockname()[1]
+        if self.port is not None:
+            loop = asyncio.get_running_loop()
+            with listening(self.host, self.port):
+                self._listener = await loop.create_server(
+                    lambda: Connection(self, loop), self.host, self.port, backlog=BACKLOG
+                )
+            self.port = self._listener.sockets[0].getsockname()[1]
         self._close_idle()
         return self
 
+    async def adopt(self, client: socket.socket) -> None:
+        """Serve a client that connected somewhere else."""
+        loop = asyncio.get_running_loop()
+        await loop.connect_accepted_socket(lambda: Connection(self, loop), client)
+
     async def __aexit__(self, *_: object) -> None:
         """Close every connection, and wait until every environment is freed."""
+        self.closing = True
         if self._listener is not None:
             self._listener.close()
         if self._sweep is not None:
@@ -177,6 +186,22 @@ class Server:
         return finished
 
 
+@contextmanager
+def listening(host: str, port: int) -> Iterator[None]:
+    """Says what to do about an address that cannot be had.
+
+    Raises:
+        SettingsError: In place of the ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            f"{host} port {port} cannot be listened on: {error.strerror or error}",
+            next_command="infra-gym serve --port 4041",
+        ) from error
+
+
 class Connection(asyncio.Protocol):
     """One client: its conversation, its seat, and where its calls run."""
 
@@ -208,9 +233,9 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._socket: Any = transport.get_extra_info("socket")
         self._peer = transport.get_extra_info("peername")
-        if len(self._server.connections) >= self._limits.connections:
+        if self._server.closing or len(self._server.connections) >= self._limits.connections:
             self._lost = True
-            _log.warning("%s: refused, %d are connected", self._peer, self._limits.connections)
+            _log.warning("%s: refused, %d are connected", self._peer, len(self._server.connections))
             self._transport.abort()
             return
         self._server.connections.add(self)
@@ -375,6 +400,7 @@ class Connection(asyncio.Protocol):
             return
         self._lost = True
         self._server.connections.discard(self)
+        self._server.left()
         self._transport.abort()
         self._freed = self._server.freeing(self._seat)
         if self._running is None:

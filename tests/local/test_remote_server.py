@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import random
 import re
@@ -30,6 +31,8 @@ from infra_gym.remote.client import RemoteEnv, RemoteVectorEnv
 from infra_gym.remote.encoding import END_OF_REPLY
 from infra_gym.remote.offer import Offer
 from infra_gym.remote.server import Limits, Server
+from infra_gym.remote.worker import Work
+from infra_gym.remote.workers import Workers
 
 MAKE = b'{"env":{"name": "CartPole-v1"}}\r\n'
 RESET = b'{"env":{"action": "reset"}}\r\n'
@@ -78,7 +81,9 @@ def registered() -> Iterator[None]:
 class Running:
     """A server in a thread, on the loop that ``infra-gym serve`` runs it on."""
 
-    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(
+        self, server: Server | Workers, loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
         self.server = server
         self._loop = loop or uvloop.new_event_loop()
         self._started = threading.Event()
@@ -92,7 +97,7 @@ class Running:
 
     def __enter__(self) -> Running:
         self._thread.start()
-        assert self._started.wait(10)
+        assert self._started.wait(60)
         self.address = f"127.0.0.1:{self.server.port}"
         return self
 
@@ -100,7 +105,8 @@ class Running:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(30)
         assert not self._thread.is_alive()
-        assert self.server.connections == set()
+        if isinstance(self.server, Server):
+            assert self.server.connections == set()
         self._loop.close()
 
     def connect(self) -> Peer:
@@ -135,6 +141,11 @@ class Peer:
             self.buffer += data
         line, _, self.buffer = self.buffer.partition(END_OF_REPLY)
         return line
+
+    def raw_after(self, data: bytes) -> bytes:
+        with contextlib.suppress(ConnectionError):
+            self.send(data)
+        return self.raw()
 
     def ask(self, data: bytes) -> Any:
         self.send(data)
@@ -422,18 +433,68 @@ def test_the_clients_errors() -> None:
         RemoteEnv("CartPole-v1", running.address)
 
 
+# ---------------------------------------------------------------- several processes
+
+
+def test_processes_share_the_clients(caplog: pytest.LogCaptureFixture) -> None:
+    workers = Workers(Work(Offer(target="sim"), Limits(connections=5)), 2, port=0)
+    with Running(workers) as running, contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(running.connect()) for _ in range(5)]
+        for peer in peers:
+            peer.ask(MAKE)
+            assert peer.ask(RESET)["observation"]
+        assert sorted(workers.clients) == [2, 3]
+        with running.connect() as sixth:
+            assert sixth.raw() == b""
+        wait_for(lambda: "5 are connected" in caplog.text)
+        peers.pop().socket.close()
+        wait_for(lambda: sum(workers.clients) == 4)
+
+        first = workers.processes[0]
+        first.kill()  # its clients are lost, another takes its place, the second hears nothing
+        wait_for(lambda: f"process {first.pid} ended" in caplog.text)
+        answers = [peer.raw_after(STEP) for peer in peers]
+        assert answers.count(b"") == 4 - max(workers.clients)
+
+        def the_new_one_serves() -> bool:
+            with running.connect() as another:
+                assert another.ask(MAKE)
+                return workers.clients[1:] == [1]
+
+        wait_for(the_new_one_serves, 60)
+
+
+@pytest.mark.slow
+def test_a_process_that_does_not_come_up() -> None:
+    work = Work(Offer(target="sim"), Limits(), imports=["no_such_module"], log_level=logging.ERROR)
+
+    async def up() -> None:
+        async with Workers(work, 2, port=0):
+            pass
+
+    with pytest.raises(SettingsError, match="ended with 1"):
+        uvloop.run(up())
+
+
 # ---------------------------------------------------------------- the command
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_the_command(stop: signal.Signals, tmp_path: Any) -> None:
+@pytest.mark.parametrize(
+    ("stop", "processes"),
+    [
+        (signal.SIGINT, 1),
+        (signal.SIGTERM, 1),
+        pytest.param(signal.SIGINT, 2, marks=pytest.mark.slow),
+    ],
+)
+def test_the_command(stop: signal.Signals, processes: int, tmp_path: Any) -> None:
     (tmp_path / "more.py").write_text(
         "import gymnasium as gym\n"
         "gym.register('More-v0', entry_point='gymnasium.envs.classic_control:CartPoleEnv')\n"
     )
     command = [
         sys.executable, "-m", "infra_gym", "serve", "--port", "0", "--json", "--target", "sim",
-        "--import", "more", "--allow", "More-*",
+        "--import", "more", "--allow", "More-*", "--processes", str(processes),
     ]  # fmt: skip
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     with subprocess.Popen(
@@ -449,4 +510,4 @@ def test_the_command(stop: signal.Signals, tmp_path: Any) -> None:
         with Peer(document["port"]) as peer:
             assert "instance" in peer.ask(b'{"env":{"name": "More-v0"}}\n')
             process.send_signal(stop)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
