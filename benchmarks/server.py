@@ -2,21 +2,25 @@
 
     python benchmarks/server.py [--seconds 1] [--rounds 6] [--drops 10000] [--json FILE]
 
-The echo and the server run side by side in processes of their own, on one machine with the client,
-and take turns: a turn of each makes a round, ratios are medians of the rounds' own. All talk plain
-sockets, one request under way a client, and read the JSON of every reply; what counts is steps, so
-an episode's resets are a cost of the server.
+The servers run side by side in processes of their own, on one machine with the clients, and take
+turns: a turn of each makes a round, ratios are medians of the rounds' own. All talk plain sockets,
+one request under way a client, and read the JSON of every reply; what counts is steps, so an
+episode's resets are a cost of the server.
 
-======================== ===================================================================
-N_clients_over_echo      CartPole steps a second of N clients / echoes a second
-N_clients_steps_s        the same steps a second
-N_clients_step_cpu_us    the server's processor time for one of them, in microseconds
-image_steps_s            84 x 84 x 4 bytes of noise, plain, at compression 1 and at 9
-image_drawn_steps_s      the same of a drawn picture, which compresses as games do
-batch_steps_s            steps a second of 256 CartPoles in one request
-connection_kb            memory of a connection with a CartPole that was reset, in KiB
-drops_*                  what is left after so many connects, makes, resets and drops
-======================== ===================================================================
+========================== =================================================================
+N_clients_over_echo        CartPole steps a second of N clients / echoes a second
+N_clients_spread_over_echo the same with the clients shared among two processes
+N_clients_over_uvloop_echo the same as the first, but the echo runs on uvloop too
+N_clients_bound_over_echo  an echo on uvloop that calls CartPole's step before it answers with a
+                           fixed reply, over the bare echo: what is left for a server to gain
+N_clients_WHOSE_s          steps or echoes a second of these
+N_clients_WHOSE_cpu_us     the processor time for one of them, in microseconds
+image_steps_s              84 x 84 x 4 bytes of noise, plain, at compression 1 and at 9
+image_drawn_steps_s        the same of a drawn picture, which compresses as games do
+batch_steps_s              steps a second of 256 CartPoles in one request
+connection_kb              memory of a connection with a CartPole that was reset, in KiB
+drops_*                    what is left after so many connects, makes, resets and drops
+========================== =================================================================
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ import asyncio
 import json
 import multiprocessing
 import selectors
+import signal
 import socket
 import statistics
 import time
@@ -48,6 +53,7 @@ CONNECTIONS = 400
 LIMITS = {
     "1_clients_over_echo": "goal 1.0, must 0.8",
     "4_clients_over_echo": "goal 0.8, must 0.5",
+    "4_clients_spread_over_echo": "goal 0.8, must 0.5",
     "batch_steps_s": "must 100,000",
     "drops_connections": "must 0",
 }
@@ -87,37 +93,76 @@ class Echo(asyncio.Protocol):
         self.transport.write(self.reply)
 
 
-def run_echo(ready: Any, reply: bytes) -> None:
+class Stepping(Echo):
+    """As much of CartPole as no server gets around."""
+
+    def __init__(self) -> None:
+        self._env = gym.make("CartPole-v1", disable_env_checker=True)
+        self._env.reset()
+
+    def data_received(self, data: bytes) -> None:
+        if data == RESET:
+            self._env.reset()
+        elif data in STEPS:
+            _, _, terminated, truncated, _ = self._env.step(STEPS.index(data))
+            if terminated or truncated:
+                self._env.reset()
+        self.transport.write(self.reply)
+
+
+def run_echo(ready: Any, reply: bytes, runner: Any, kind: type[Echo]) -> None:
     Echo.reply = reply
 
     async def serve() -> None:
-        server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(kind, "127.0.0.1", 0)
         ready.put(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
-    asyncio.run(serve())
+    runner(serve())
 
 
-def run_server(ready: Any) -> None:
+def run_server(ready: Any, processes: int) -> None:
     from infra_gym.remote.offer import Offer
     from infra_gym.remote.server import Limits, Server
+    from infra_gym.remote.worker import Work
+    from infra_gym.remote.workers import Workers
 
     for name, drawn in (("Noise-v0", False), ("Drawn-v0", True)):
         gym.register(name, entry_point=Image, kwargs={"drawn": drawn})
+    offer, limits = Offer(target="sim"), Limits(connections=1000)
 
     async def serve() -> None:
-        async with Server(Offer(target="sim"), port=0, limits=Limits(connections=1000)) as server:
+        server: Any = (
+            Server(offer, port=0, limits=limits)
+            if processes == 1
+            else Workers(Work(offer, limits), processes, port=0)
+        )
+        async with server:
             ready.put(server.port)
-            await asyncio.get_running_loop().create_future()
+            stop = asyncio.Event()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+            await stop.wait()
 
     uvloop.run(serve())
 
 
-def start(context: Any, target: Any, *arguments: Any) -> tuple[Any, int]:
-    ready = context.Queue()
-    process = context.Process(target=target, args=(ready, *arguments), daemon=True)
-    process.start()
-    return process, ready.get(timeout=60)
+class Contender:
+    """A server in a process of its own."""
+
+    def __init__(self, context: Any, target: Any, *arguments: Any) -> None:
+        ready = context.Queue()
+        self._started = context.Process(target=target, args=(ready, *arguments))
+        self._started.start()
+        self.port = ready.get(timeout=120)
+        self.process = psutil.Process(self._started.pid)
+        self._all = [self.process, *self.process.children()]
+
+    def cpu_s(self) -> float:
+        return sum(sum(one.cpu_times()[:2]) for one in self._all)
+
+    def stop(self) -> None:
+        self._started.terminate()
+        self._started.join()
 
 
 # ---------------------------------------------------------------- the clients
@@ -183,52 +228,57 @@ def drive(clients: list[Client], seconds: float) -> float:
 
 def compare(
     context: Any,
-    ports: tuple[int, int],
-    programs: tuple[Any, Any],
-    processes: int,
+    contenders: dict[str, Contender],
+    learners: int,
     each: int,
     rounds: int,
     seconds: float,
 ) -> dict[str, float]:
     """Clients in processes of their own, as learners are, ``each`` with so many connections."""
     pipes = []
-    for _ in range(processes):
+    for _ in range(learners):
         here, there = context.Pipe()
-        context.Process(target=work, args=(there, *ports, each), daemon=True).start()
+        ports = {name: contender.port for name, contender in contenders.items()}
+        context.Process(target=work, args=(there, ports, each), daemon=True).start()
         pipes.append(here)
 
-    def turn(which: str) -> tuple[float, float]:
+    def turn(name: str) -> tuple[float, float]:
         """Steps a second, and microseconds of the server's processor time for each."""
-        program = programs[which == "ours"]
-        before = sum(program.cpu_times()[:2])
+        before = contenders[name].cpu_s()
         for pipe in pipes:
-            pipe.send((which, seconds))
+            pipe.send((name, seconds))
         rate = sum(pipe.recv() for pipe in pipes)
-        used = sum(program.cpu_times()[:2]) - before
-        return rate, used / seconds / rate * 1e6
+        return rate, (contenders[name].cpu_s() - before) / seconds / rate * 1e6
 
-    turn("ours")
-    pairs = [(turn("ours"), turn("bare")) for _ in range(rounds)]
+    turn("steps")
+    turns = [{name: turn(name) for name in contenders} for _ in range(rounds)]
     for pipe in pipes:
         pipe.send(None)
-    count = processes * each
-    return {
-        f"{count}_clients_over_echo": statistics.median(one[0] / two[0] for one, two in pairs),
-        f"{count}_clients_steps_s": statistics.median(one[0] for one, _ in pairs),
-        f"{count}_clients_echoes_s": statistics.median(two[0] for _, two in pairs),
-        f"{count}_clients_step_cpu_us": statistics.median(one[1] for one, _ in pairs),
-        f"{count}_clients_echo_cpu_us": statistics.median(two[1] for _, two in pairs),
+
+    def ratio(one: str, other: str) -> float:
+        return statistics.median(each[one][0] / each[other][0] for each in turns)
+
+    count = f"{learners * each}_clients"
+    found = {
+        f"{count}_over_echo": ratio("steps", "echoes"),
+        f"{count}_spread_over_echo": ratio("spread", "echoes"),
+        f"{count}_over_uvloop_echo": ratio("steps", "uvloop_echoes"),
+        f"{count}_bound_over_echo": ratio("bound", "echoes"),
     }
+    for name in contenders:
+        found[f"{count}_{name}_s"] = statistics.median(each[name][0] for each in turns)
+    for name in contenders:
+        found[f"{count}_{name}_cpu_us"] = statistics.median(each[name][1] for each in turns)
+    return found
 
 
-def work(pipe: Any, echo: int, server: int, count: int) -> None:
+def work(pipe: Any, ports: dict[str, int], count: int) -> None:
     clients = {
-        "ours": [Client(server, "CartPole-v1") for _ in range(count)],
-        "bare": [Client(echo) for _ in range(count)],
+        name: [Client(port, "CartPole-v1") for _ in range(count)] for name, port in ports.items()
     }
     while (wanted := pipe.recv()) is not None:
-        which, seconds = wanted
-        pipe.send(drive(clients[which], seconds))
+        name, seconds = wanted
+        pipe.send(drive(clients[name], seconds))
 
 
 def images(port: int, seconds: float) -> dict[str, float]:
@@ -294,22 +344,26 @@ def drops(process: Any, port: int, count: int) -> dict[str, float]:
 
 def measure(rounds: int, seconds: float, dropped: int) -> dict[str, float]:
     context = multiprocessing.get_context("spawn")
-    server, port = start(context, run_server)
-    echo, echo_port = start(context, run_echo, Client(port, "CartPole-v1").ask(STEPS[1]))
-    programs = (psutil.Process(echo.pid), psutil.Process(server.pid))
+    contenders = {"steps": Contender(context, run_server, 1)}
     try:
+        port = contenders["steps"].port
+        reply = Client(port, "CartPole-v1").ask(STEPS[1])
+        contenders |= {
+            "echoes": Contender(context, run_echo, reply, asyncio.run, Echo),
+            "uvloop_echoes": Contender(context, run_echo, reply, uvloop.run, Echo),
+            "bound": Contender(context, run_echo, reply, uvloop.run, Stepping),
+            "spread": Contender(context, run_server, 2),
+        }
         results: dict[str, float] = {}
-        for processes, each in ((1, 1), (4, 1), (2, 32)):
-            results |= compare(
-                context, (echo_port, port), programs, processes, each, rounds, seconds
-            )
+        for learners, each in ((1, 1), (4, 1), (2, 32)):
+            results |= compare(context, contenders, learners, each, rounds, seconds)
         results |= images(port, seconds)
         results |= batch(port, seconds)
-        results |= memory(programs[1], port)
-        results |= drops(programs[1], port, dropped)
+        results |= memory(contenders["steps"].process, port)
+        results |= drops(contenders["steps"].process, port, dropped)
     finally:
-        server.terminate()
-        echo.terminate()
+        for contender in contenders.values():
+            contender.stop()
     return results
 
 
@@ -327,7 +381,7 @@ def main() -> None:
     for column in ("figure", "value", "limit"):
         table.add_column(column, justify="right" if column == "value" else "left")
     for name, value in results.items():
-        shown = f"{value:.2f}" if name.endswith("_over_echo") else f"{value:,.0f}"
+        shown = f"{value:.2f}" if name.endswith("_echo") else f"{value:,.0f}"
         table.add_row(name, shown, LIMITS.get(name, ""))
     Console().print(table)
     if arguments.json:
