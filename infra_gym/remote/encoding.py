@@ -63,14 +63,17 @@ def read_document(line: bytes) -> Any:
         raise UsageError(f"the request is no JSON: {error or 'too deep'}") from error
 
 
-def encode(value: Any) -> bytes:
+def encode(value: Any, *, shortest: bool = False) -> bytes:
     """``value`` as JSON in ASCII, see the head of this module.
 
-    An array of single precision is written as Python writes its numbers, not with the fewest digits
-    that single precision needs, so that clients who read double precision get the same number.
+    Args:
+        value: Of any kind; what JSON has no form for becomes its ``str``.
+        shortest: Write an array of single precision with as few digits as tell its numbers apart.
+            Else there are enough for who reads it in double precision to get the very same numbers.
     """
+    options = _OPTIONS | orjson.OPT_SERIALIZE_NUMPY if shortest else _OPTIONS
     try:
-        written: bytes = orjson.dumps(value, _simpler, _OPTIONS)
+        written: bytes = orjson.dumps(value, _simpler, options)
     except TypeError:
         written = b""
     # Keys that are no strings, numbers of more than 64 bits, and letters that are no ASCII.

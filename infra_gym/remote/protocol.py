@@ -378,7 +378,7 @@ class Conversation:
                 themselves; else not looked at.
         """
         row = self._asked().row
-        if row.name == "step":
+        if row is _STEP:
             self._send(self._stepped(*result))
         elif row.replies:
             self._send(self._result(row.name, result))
@@ -398,7 +398,7 @@ class Conversation:
         if name == "reset":
             observation, info = result
             more = {"info": info} if self.modern else {}
-            return encode({"observation": observation, **more})
+            return encode({"observation": observation, **more}, shortest=self.modern)
         if name == "make":
             return encode(result if self.modern else {"instance": result["instance"]})
         if name == "sample":
@@ -416,7 +416,8 @@ class Conversation:
                     "terminated": terminated,
                     "truncated": truncated,
                     "info": info,
-                }
+                },
+                shortest=True,
             )
         if truncated and not terminated:
             info = {**info, "TimeLimit.truncated": True}

@@ -47,9 +47,12 @@ class Seat:
         Raises:
             Exception: Whatever the environment raises.
         """
-        match call.row.name:  # the usual one first
-            case "step":
-                return self._step(call.value)
+        if call.row.name == "step":
+            if self._env is None:
+                raise NotReadyError("the environment is closed")
+            result = self._env.step(read_action(self._actions, call.value))
+            return self._counted(*result) if self._statistics else result
+        match call.row.name:
             case "reset":
                 return self._reset(call.value, call.options)
             case "sample":
@@ -112,12 +115,6 @@ class Seat:
             self._actions.seed(seed % 2**32)
         self._begin_episode()
         return env.reset(seed=seed, options=options)
-
-    def _step(self, action: Any) -> Any:
-        if self._env is None:
-            raise NotReadyError("the environment is closed")
-        result = self._env.step(read_action(self._actions, action))
-        return self._counted(*result) if self._statistics else result
 
     def _space(self, which: str) -> gym.Space[Any]:
         """Of one environment, also where there is a batch."""

@@ -245,15 +245,18 @@ class Connection(asyncio.Protocol):
         """See :class:`asyncio.Protocol`."""
         if (
             self._running is None
-            and not self._full
+            and not (self._full or self._lost)
             and (pace := self._pace) is not None
             and pace.on_loop
             and self._conversation.take_step(data)
         ):
             began = time.monotonic()
-            self._active = self._work()
-            self._send()
-            pace.note(self._active - began)
+            self._active = ended = self._work()
+            if self._conversation.ended is None:
+                self._write()  # a step has a reply, and nothing else waits
+            else:
+                self._send()
+            pace.note(ended - began)
             return
         self._conversation.receive(data)
         if self._running is None and not self._full:

@@ -340,19 +340,58 @@ def test_an_address_that_is_taken(running: Running) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
-def test_a_minute_of_nonsense(running: Running) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_minute_of_nonsense(processes: int) -> None:
     """Whatever comes, cut and dropped anywhere: the others are served, and nothing is left."""
-    chance = random.Random(4)
+    offer = Offer(target="sim")
+    server = Server(offer, port=0)
+    if processes > 1:
+        server = Workers(Work(offer, Limits(), log_level=logging.ERROR), processes, port=0)
+    with Running(server) as running:
+        serving = [psutil.Process()]
+        if processes > 1:
+            serving = [psutil.Process(process.pid) for process in server.processes]
+
+        def idle() -> bool:
+            return not (server.connections if processes == 1 else sum(server.clients))
+
+        def held() -> dict[str, int]:
+            return {
+                "files": sum(process.num_fds() for process in serving),
+                "threads": sum(process.num_threads() for process in serving),
+                "memory": sum(process.memory_info().rss for process in serving),
+            }
+
+        chance = random.Random(4)
+        seconds = float(os.environ.get("INFRA_GYM_TEST_FUZZ_SECONDS", "60"))
+        talk_nonsense(running, chance, seconds / 10)
+        wait_for(idle)
+        before = held()
+        sessions = talk_nonsense(running, chance, seconds)
+        wait_for(idle)
+        wait_for(lambda: all(held()[what] <= before[what] for what in ("files", "threads")))
+        after = held()
+        print(f"{sessions} sessions; before {before}, after {after}")
+        assert after["memory"] < before["memory"] + (20 << 20) * processes
+
+
+def talk_nonsense(running: Running, chance: random.Random, seconds: float) -> int:
+    """How many connections there were."""
     orders = [
-        *(MAKE, RESET, STEP, b'{"hello": {"version": 1}}\n', b'{"env":{"action": "close"}}\n'),
+        *(MAKE, RESET, STEP, STEP, STEP, b'{"hello": {"version": 1}}\n'),
+        *(b'{"env":{"action": "close"}}\n', b'{"record_episode_stats":{"action": "start"}}\n'),
         *(b'{"server":{"compression": "9"}}\n', b'{"env":{"name": "CartPole-v1", "count": 3}}\n'),
         *(b'{"step":{"action": [0, 1, 0]}}\n', b'{"env":{"actionspace": "sample"}}\n'),
+        *(b'{"step": {"action": "1"}}\n', b'{"step": {"action": {}}}\n', b'{"env": [1]}\n'),
         *(b"\n", b"[" * 5000 + b"\n", b'{"step":' * 500 + b"\n", b"x" * 70_000 + b"\n"),
     ]  # fmt: skip
-    process = psutil.Process()
-    end = time.monotonic() + float(os.environ.get("INFRA_GYM_TEST_FUZZ_SECONDS", "60"))
+    end = time.monotonic() + seconds
+    sessions = 0
     while time.monotonic() < end:
+        sessions += 1
         with running.connect() as peer, contextlib.suppress(OSError):
+            if chance.random() < 0.5:
+                peer.send(MAKE + RESET)
             for _ in range(chance.randrange(1, 15)):
                 data = bytearray(chance.choice(orders))
                 if chance.random() < 0.3:
@@ -370,8 +409,7 @@ def test_a_minute_of_nonsense(running: Running) -> None:
             with running.connect() as sound:
                 assert "instance" in sound.ask(MAKE)
                 assert "observation" in sound.ask(RESET)
-    wait_for(lambda: not running.server.connections)
-    wait_for(lambda: process.num_threads() < 12)
+    return sessions
 
 
 # ---------------------------------------------------------------- the Python client

@@ -36,13 +36,14 @@ SPACES = [
 ]
 
 
+@pytest.mark.parametrize("shortest", [False, True])
 @pytest.mark.parametrize("space", SPACES, ids=str)
-def test_a_space_and_its_values_come_back(space: spaces.Space) -> None:
+def test_a_space_and_its_values_come_back(space: spaces.Space, shortest: bool) -> None:
     again = read_space(json.loads(encode(describe(space, whole=True))))
     assert again == space
     for _ in range(5):
         value = space.sample()
-        sent = json.loads(encode(value))
+        sent = json.loads(encode(value, shortest=shortest))
         assert space.contains(encoding.read_value(space, sent))
         assert space.contains(read_action(space, sent))
 
@@ -84,6 +85,15 @@ def test_what_old_clients_read_of_spaces() -> None:
 )
 def test_values(value: object, written: str) -> None:
     assert encode(value) == written.encode()
+
+
+def test_single_precision_in_as_many_digits_as_it_needs() -> None:
+    array = np.random.default_rng(1).standard_normal((50, 4)).astype(np.float32)
+    array[0] = (0.1, np.nan, np.inf, 1e-30)
+    written = encode({"x": array, "y": array.T, "z": np.float32(0.1)}, shortest=True)
+    assert written.startswith(b'{"x":[[0.1,null,null,1e-30],[')
+    read = json.loads(written)["x"]
+    assert (np.array(read[1:], np.float32) == array[1:]).all()
 
 
 @pytest.mark.parametrize("shape", [(300,), (1, 300), (300, 1), (20, 20, 3), (2, 16, 16, 1)])
