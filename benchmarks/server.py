@@ -97,7 +97,9 @@ class Stepping(Echo):
     """As much of CartPole as no server gets around."""
 
     def __init__(self) -> None:
-        self._env = gym.make("CartPole-v1", disable_env_checker=True)
+        from infra_gym.remote.offer import Offer
+
+        self._env = Offer(target="sim").make("CartPole-v1")
         self._env.reset()
 
     def data_received(self, data: bytes) -> None:
