@@ -245,10 +245,6 @@ def read_action(space: spaces.Space[Any], action: Any) -> Any:
     Raises:
         ActionError: It cannot be one.
     """
-    if type(space) is spaces.Discrete and type(action) is int:  # the usual one
-        if 0 <= action - space.start < space.n:
-            return action
-        raise ActionError(f"action {action} is not in {space}")
     try:
         if isinstance(action, str) and not isinstance(space, spaces.Text):
             action = _decode(action)

@@ -50,7 +50,10 @@ class Seat:
         if call.row.name == "step":
             if self._env is None:
                 raise NotReadyError("the environment is closed")
-            result = self._env.step(read_action(self._actions, call.value))
+            action = call.value
+            if not (type(action) is int and action in self._usual_actions):
+                action = read_action(self._actions, action)
+            result = self._env.step(action)
             return self._counted(*result) if self._statistics else result
         match call.row.name:
             case "reset":
@@ -98,7 +101,11 @@ class Seat:
 
     def _open(self, name: str, count: int | None) -> AnyEnv:
         self._env = self._offer.make(name, count)
-        self._actions = self._env.action_space
+        self._actions = space = self._env.action_space
+        if type(space) is gym.spaces.Discrete:
+            self._usual_actions = range(int(space.start), int(space.start + space.n))
+        else:
+            self._usual_actions = range(0)
         return self._env
 
     def _there(self) -> AnyEnv:

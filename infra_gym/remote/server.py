@@ -253,7 +253,7 @@ class Connection(asyncio.Protocol):
             began = time.monotonic()
             self._active = ended = self._work()
             if self._conversation.ended is None:
-                self._write()  # a step has a reply, and nothing else waits
+                self._transport.write(self._conversation.to_send())
             else:
                 self._send()
             pace.note(ended - began)
