@@ -30,9 +30,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
-from importlib.metadata import version
 from typing import Any
 
+from infra_gym import __version__
 from infra_gym.errors import InfraGymError, NotReadyError, UsageError, did_you_mean
 from infra_gym.remote.encoding import describe, encode, read_document, reply
 
@@ -365,7 +365,7 @@ class Conversation:
         if wanted.get("version") != VERSION:
             self._end(UsageError(f"this server speaks version {VERSION} only"))
             return
-        self._reply({"hello": {"version": VERSION, "server": f"infra-gym {version('infra-gym')}"}})
+        self._reply({"hello": {"version": VERSION, "server": f"infra-gym {__version__}"}})
 
     # ---------------------------------------------------------------- out
 

@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 BACKLOG = 1024
 """Clients that may wait to be accepted."""
 
+_PACES = 1024
+"""Ids and sizes of batches that are known to be quick or slow; the oldest are forgotten."""
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)  # Linux only
 
 
@@ -167,6 +169,8 @@ class Server:
 
     def pace(self, name: str, count: int | None) -> Pace:
         """The pace of an id, alone or in a batch of ``count``."""
+        if (name, count) not in self._paces and len(self._paces) >= _PACES:
+            del self._paces[next(iter(self._paces))]  # names are the clients', and may be any
         return self._paces.setdefault((name, count), Pace(self.limits))
 
     def _close_idle(self) -> None:

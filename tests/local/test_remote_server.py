@@ -338,11 +338,21 @@ def test_an_address_that_is_taken(running: Running) -> None:
         asyncio.run(second())
 
 
+def test_names_that_clients_make_up_are_forgotten() -> None:
+    server = Server(Offer(target="sim"), port=0)
+    known = server.pace("CartPole-v1", None)
+    assert server.pace("CartPole-v1", None) is known
+    for number in range(3000):
+        server.pace(f"None-v{number}", None)
+    assert len(server._paces) <= 1024
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_minute_of_nonsense(processes: int) -> None:
+def test_a_minute_of_nonsense(processes: int, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever comes, cut and dropped anywhere: the others are served, and nothing is left."""
+    caplog.set_level(logging.CRITICAL, "infra_gym")  # pytest keeps every record, which is memory
     offer = Offer(target="sim")
     server = Server(offer, port=0)
     if processes > 1:
