@@ -155,6 +155,9 @@ def begin(apps: Apps, place: int, rules: Floats, replicas: int) -> None:
         apps.marks[place, mark] = 0
     for row in range(apps.times.shape[1]):
         apps.times[place, row, GONE] = apps.times[place, row, FREE] = -math.inf
+        apps.times[place, row, WORK] = 0.0
+        for slot in range(apps.slots.shape[2]):
+            apps.slots[place, row, slot] = -math.inf
     for number in range(replicas):
         _start(apps, place, number, 0.0, 0.0)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import reduce
 from operator import add
 from typing import TypeVar
 
@@ -129,7 +130,7 @@ class _Asked:
     def _total(self, metric: CounterMetric) -> Callable[[Counts], float]:
         name, labels = self._selector(metric.counter)
         if (name, labels) == (_BUSY, {}):
-            return lambda counts: sum(counts.busy_s.values())
+            return lambda counts: reduce(add, counts.busy_s.values(), 0.0)
         if name == _REQUESTS and labels.keys() <= {"code"}:
             return _requests(_codes(labels), len(BUCKETS_S) - 1)
         bounds = labels.get("le", ())
