@@ -1,4 +1,4 @@
-"""The web app's twin against an independent recursion, queueing theory and cases by hand."""
+"""The web app's twin against an independent recursion and cases by hand."""
 
 from __future__ import annotations
 
@@ -97,49 +97,6 @@ def test_latencies_and_rejections_equal_an_independent_recursion(
     assert counts.requests["timeout"] == counts.requests["dropped"] == 0
     assert sum(counts.busy_s.values()) == pytest.approx(len(served) * service / slots)
     assert counts.in_flight == 0
-
-
-def crommelin(load_per_slot: float, slots: int) -> np.ndarray:
-    """Stationary number of requests in an M/D/c queue (Crommelin, 1932).
-
-    Within one service time D all that was served leaves and nothing that arrives does, so the
-    number seen every D is a chain: n' = max(n - c, 0) + Poisson(c * load).
-    """
-    size = 400
-    mean = load_per_slot * slots
-    logs = np.arange(size) * math.log(mean) - mean
-    arrive = np.exp(logs - np.array([math.lgamma(k + 1) for k in range(size)]))
-    chance = np.full(size, 1 / size)
-    for _ in range(3000):
-        stays = np.concatenate(([chance[: slots + 1].sum()], chance[slots + 1 :]))
-        chance = np.convolve(stays, arrive)[:size]
-        chance /= chance.sum()
-    return chance
-
-
-@pytest.mark.parametrize(("load", "slots"), [(0.5, 1), (0.8, 1), (0.6, 4), (0.8, 4)])
-def test_waiting_times_agree_with_m_d_c_theory(load, slots):
-    service = 0.1
-    rate = load * slots / service
-    seconds = 100_000 / rate
-    twin = web_app(
-        poisson(rate, seconds, seed=1),
-        replicas=1,
-        slots=slots,
-        service_time_s=service,
-        queue_limit=10**6,
-        timeout_s=1e6,
-        max_in_flight=10**6,
-        overhead_s=0.0,
-    )
-    counts = twin.advance(seconds, 1)
-    answered = counts.requests["200"]
-    in_system = crommelin(load, slots)
-    for services in (1, 2, 3, 4, 5):  # latency <= k D  <=>  fewer than k c requests on arrival
-        expected = in_system[: services * slots].sum()
-        measured = counts.within((0.1, 0.2, 0.3, 0.4, 0.5)[services - 1]) / answered
-        assert measured == pytest.approx(expected, abs=0.01)
-    assert counts.busy_s["replica-0"] / seconds == pytest.approx(load, rel=0.02)
 
 
 def test_added_replicas_shorten_the_wait():
