@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import DefinitionError, NotReadyError
-from infra_gym.simulators.webapp import Counts, WebApp
+from infra_gym.simulators.webapp_counts import Counts
+from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.workloads import Workload, arrival_schedule
 from infra_gym.worlds.base import Reading, ResetMode
 from infra_gym.worlds.simulated_metrics import SimulatedMetrics
+
+if TYPE_CHECKING:
+    from infra_gym.simulators.webapp import WebApp
 
 
 class SimulatedWorld:
@@ -23,13 +28,21 @@ class SimulatedWorld:
         workload: The load.
         interval_s: Seconds of a step.
         time_scale: Modelled seconds in one second.
+        parameters: What the target is like, or a spread, of which each episode draws one; left
+            out, the defaults.
 
     Raises:
         DefinitionError: Another simulator, or a control or metric that the twin does not have.
     """
 
     def __init__(
-        self, definition: Definition, *, workload: Workload, interval_s: float, time_scale: float
+        self,
+        definition: Definition,
+        *,
+        workload: Workload,
+        interval_s: float,
+        time_scale: float,
+        parameters: WebAppParameters | WebAppSpread | None = None,
     ) -> None:
         if definition.simulator is None:
             raise DefinitionError(
@@ -45,11 +58,14 @@ class SimulatedWorld:
         self._time_scale = time_scale
         self._metrics = SimulatedMetrics(definition)
         self._replicas = _only_control(definition)
+        self._parameters = parameters
         self._app: WebApp | None = None
         self._tick = 0
 
     def reset(self, seed: int, controls: Mapping[str, int], mode: ResetMode) -> Reading:  # noqa: ARG002
         """All modes are alike: the twin starts anew with every replica ready."""
+        from infra_gym.simulators.webapp import WebApp
+
         schedule = arrival_schedule(
             self._workload,
             seconds=(self._definition.max_episode_steps + 2) * self._interval_s,
@@ -61,6 +77,8 @@ class SimulatedWorld:
         self._app = WebApp(
             schedule.times,
             replicas=controls[self._replicas],
+            max_replicas=self._definition.controls[self._replicas].high,
+            parameters=self._drawn(seed),
             schedule_s=schedule.seconds,
             seed=seed,
             **{name: heater[name] for name in _HEATER_INPUTS if name in heater},
@@ -86,6 +104,11 @@ class SimulatedWorld:
         """Nothing was made."""
         self._app = None
 
+    def _drawn(self, seed: int) -> WebAppParameters | None:
+        if isinstance(self._parameters, WebAppSpread):
+            return self._parameters.draw(seed)
+        return self._parameters
+
     def _reading(self, counts: Counts) -> Reading:
         values, by_label, empty = self._metrics.values(counts)
         return Reading(
@@ -99,7 +122,7 @@ class SimulatedWorld:
         )
 
 
-_HEATER_INPUTS = ("slots", "service_time_s", "queue_limit")
+_HEATER_INPUTS = ("slots", "service_time_s", "service", "queue_limit")
 _SIEGE_INPUTS = ("timeout_s", "max_in_flight")
 
 
