@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import DefinitionError, NotReadyError
@@ -56,15 +57,14 @@ class SimulatedWorld:
             time_scale=self._time_scale,
             seed=seed,
         )
-        heater = self._definition.inputs_of("local/heater")
-        siege = self._definition.inputs_of("local/siege-engine")
+        inputs = twin_inputs(self._definition)
         self._app = WebApp(
             schedule.times,
             replicas=controls[self._replicas],
             schedule_s=schedule.seconds,
             seed=seed,
-            **{name: heater[name] for name in _HEATER_INPUTS if name in heater},
-            **{name: siege[name] for name in _SIEGE_INPUTS if name in siege},
+            **inputs["heater"],
+            **inputs["siege-engine"],
         )
         self._tick = 0
         reading = self._reading(self._app.advance(0.0, controls[self._replicas]))
@@ -99,8 +99,27 @@ class SimulatedWorld:
         )
 
 
-_HEATER_INPUTS = ("slots", "service_time_s", "queue_limit")
-_SIEGE_INPUTS = ("timeout_s", "max_in_flight")
+_TWIN_INPUTS = {
+    "heater": ("slots", "service_time_s", "queue_limit"),
+    "siege-engine": ("timeout_s", "max_in_flight"),
+}
+
+
+def twin_inputs(definition: Definition, provider: str = "local") -> dict[str, dict[str, Any]]:
+    """What the twin takes from the layers' inputs, by the layer's short name: literals only.
+
+    Args:
+        definition: The environment.
+        provider: Whose layers.
+    """
+    return {
+        layer: {
+            name: value
+            for name, value in definition.inputs_of(f"{provider}/{layer}").items()
+            if name in names
+        }
+        for layer, names in _TWIN_INPUTS.items()
+    }
 
 
 def _only_control(definition: Definition) -> str:

@@ -1,0 +1,283 @@
+"""Fitting the twin's parameters to recordings, by running it over what they did.
+
+1. **How old samples are** at a tick differs from stack to stack and is no property of the target.
+   The arrivals are known, so the number of requests at each step gives it away.
+2. **Distance.** The twin runs several times, with other chances. Step by step, each metric's
+   distance from their mean counts in units of what it may differ by anyway: their own spread, and
+   the metric's resolution (:data:`METRICS`). A step's loss is the sum over the metrics of
+   Student's t with 4 degrees of freedom, which a step that the host disturbed cannot pull far.
+3. **Search.** Each parameter in turn over a grid, then three rounds of samples from a normal
+   distribution around the best, each round narrowed to where the loss is low.
+4. **Spread.** Steps depend on each other and metrics in a step too, so the loss is no likelihood to
+   be trusted. Blocks of steps are drawn again with replacement, the samples are weighted by the
+   loss of the blocks drawn, and one is taken; many times (Bühlmann, "Discussion of Big Bayes
+   Stories and BayesBag", 2014). What the takes have in common is the estimate, how they differ is
+   the interval.
+
+A parameter that the recordings say nothing of, whose takes fill most of the range that was
+searched, keeps its default, and its interval says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from infra_gym.errors import UsageError
+from infra_gym.evaluation.follow import Follower
+from infra_gym.evaluation.recordings import STAYED, Array, Recording
+from infra_gym.simulators.webapp_parameters import WebAppParameters
+
+METRICS: Mapping[str, tuple[float, float]] = {
+    "requests": (1.0, 0.01),
+    "within_slo": (1.0, 0.02),
+    "error_share": (0.01, 0.0),
+    "latency_p50": (0.002, 0.02),
+    "latency_p95": (0.005, 0.05),
+    STAYED: (0.02, 0.02),
+    "ready": (0.25, 0.0),
+    "existing": (0.25, 0.0),
+}
+"""What is compared, where the environment has it, and its resolution: absolute, and as a share."""
+
+NAMES = tuple(field.name for field in fields(WebAppParameters))
+LEVEL = 0.9
+"""Of all intervals."""
+
+_RUNS = 6  # of the twin, with other chances, for each set of parameters
+_GRID = 9
+_SAMPLES = 200
+_ROUNDS = 3
+_TAKES = 400
+_BLOCK = 5  # steps
+_FREEDOM = 4.0
+_AGES = 21
+_UNSEEN = 0.6  # an interval this wide, as a share of the range, tells nothing
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What the recordings say of the twin's parameters.
+
+    Attributes:
+        parameters: The estimate.
+        low: Lower ends of the intervals of :data:`LEVEL`.
+        high: Upper ends.
+        takes: Draws of what else it may be, shape ``(takes, parameters)``, columns as
+            :data:`NAMES`.
+        unseen: Parameters that the recordings say nothing of; they keep their default.
+    """
+
+    parameters: WebAppParameters
+    low: WebAppParameters
+    high: WebAppParameters
+    takes: Array
+    unseen: tuple[str, ...]
+
+
+def fit(
+    recordings: Sequence[Recording], *, seed: int = 0, progress: Progress = lambda _: None
+) -> Fit:
+    """Fit the twin to recordings of one environment on one target.
+
+    Args:
+        recordings: At least one.
+        seed: Of all chances; the same recordings and seed give the same numbers.
+        progress: Is told what is being done.
+
+    Raises:
+        UsageError: There is too little to fit to.
+    """
+    steps = sum(len(one.ticks) for one in recordings)
+    if steps < 2 * len(NAMES):
+        raise UsageError(
+            f"{steps} steps are too few to fit {len(NAMES)} parameters to; "
+            f"at least {2 * len(NAMES)} are needed.",
+            next_command="give more logs, or probe with more --steps",
+        )
+    rng = np.random.default_rng(seed)
+    progress("finding how old samples are")
+    search = _Search([Distance(one, sample_age(one)) for one in recordings], progress)
+    best = search.along_axes(np.array([getattr(WebAppParameters(), name) for name in NAMES]))
+    samples, losses = search.around(best, rng)
+    takes = _takes(samples, losses, [len(one.ticks) for one in recordings], rng)
+    return _summary(takes, search.low, search.high)
+
+
+def sample_age(recording: Recording) -> float:
+    """How old the samples of a reading were, in seconds: by the number of requests at each step."""
+    follower = Follower(recording, ("requests",))
+    ages = np.linspace(0, recording.scrape_interval_s, _AGES)
+    measured = recording.measured["requests"]
+    misses = [
+        np.abs(follower.run(WebAppParameters(), age_s=float(age), chances=0)[:, 0] - measured).sum()
+        for age in ages
+    ]
+    return float(ages[int(np.argmin(misses))])
+
+
+class Distance:
+    """How far the twin is from one recording, step by step.
+
+    Args:
+        recording: What was measured.
+        age_s: How old its samples are.
+    """
+
+    def __init__(self, recording: Recording, age_s: float) -> None:
+        self.recording = recording
+        self.age_s = age_s
+        self.names = tuple(name for name in METRICS if name in recording.measured)
+        self.measured = np.column_stack([recording.measured[name] for name in self.names])
+        self._follower = Follower(recording, self.names)
+        self._scale = np.ones_like(self.measured)
+
+    def runs(self, parameters: WebAppParameters, number: int = _RUNS) -> Array:
+        """The twin's metrics, shape ``(number, steps, metrics)``."""
+        return np.stack(
+            [
+                self._follower.run(parameters, age_s=self.age_s, chances=chances)
+                for chances in range(number)
+            ]
+        )
+
+    def rescale(self, parameters: WebAppParameters) -> None:
+        """Measure distances from now on in what the metrics differ by at these parameters."""
+        runs = self.runs(parameters)
+        self._scale = scale(runs.mean(axis=0), runs.std(axis=0), self.names)
+
+    def losses(self, parameters: WebAppParameters) -> Array:
+        """The loss at each step, shape ``(steps,)``."""
+        far = (self.measured - self.runs(parameters).mean(axis=0)) / self._scale
+        loss: Array = (_FREEDOM + 1) * np.log1p(far**2 / _FREEDOM).sum(axis=1)
+        return loss
+
+
+def scale(
+    mean: Array,
+    deviation: Array,
+    names: Sequence[str],
+    resolution: Mapping[str, tuple[float, float]] = METRICS,
+) -> Array:
+    """What metrics may differ by: the twin's own spread and the resolution; shapes ``(..., n)``."""
+    absolute = np.array([resolution[name][0] for name in names])
+    share = np.array([resolution[name][1] for name in names])
+    return np.sqrt(deviation**2 + absolute**2 + (share * mean) ** 2)
+
+
+class _Search:
+    """Looks for the parameters with the lowest loss, inside bounds."""
+
+    def __init__(self, distances: Sequence[Distance], progress: Progress) -> None:
+        self._distances = distances
+        self._progress = progress
+        interval_s = max(one.recording.interval_s for one in distances)
+        bounds = {
+            "overhead_s": (0.0, 0.1),
+            "boot_s": (0.0, 4 * interval_s),
+            "drain_s": (0.0, 2 * interval_s),
+            "service_time_factor": (0.5, 2.0),
+            "apply_s": (0.0, interval_s),
+        }
+        self.low = np.array([bounds[name][0] for name in NAMES])
+        self.high = np.array([bounds[name][1] for name in NAMES])
+
+    def _losses(self, point: Array) -> Array:
+        """Of all steps of all recordings."""
+        parameters = parameters_at(point)
+        return np.concatenate([one.losses(parameters) for one in self._distances])
+
+    def along_axes(self, start: Array) -> Array:
+        """The best on grids along each axis in turn, each sweep's half as wide as the last."""
+        best = start
+        for sweep in range(_ROUNDS):
+            self._progress(f"searching along each parameter, {sweep + 1} of {_ROUNDS}")
+            for one in self._distances:
+                one.rescale(parameters_at(best))
+            for axis in range(len(NAMES)):
+                reach = (self.high[axis] - self.low[axis]) / 4**sweep
+                ends = np.clip([best[axis] - reach, best[axis] + reach], *self._ends(axis))
+                grid = np.append(np.linspace(*ends, _GRID), best[axis])
+                points = np.tile(best, (len(grid), 1))
+                points[:, axis] = grid
+                sums = [self._losses(point).sum() for point in points]
+                best = points[int(np.argmin(sums))]
+        return best
+
+    def around(self, centre: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Samples about the best, shape ``(samples, parameters)``, and their losses by step."""
+        mean, deviation = centre, (self.high - self.low) / 8
+        for number in range(_ROUNDS):
+            self._progress(f"sampling about the best, {number + 1} of {_ROUNDS}")
+            for one in self._distances:
+                one.rescale(parameters_at(mean))
+            drawn = rng.normal(mean, deviation, size=(_SAMPLES, len(NAMES)))
+            samples = np.vstack([np.clip(drawn, self.low, self.high), mean])
+            losses = np.stack([self._losses(sample) for sample in samples])
+            weights = _weights(losses.sum(axis=1))
+            mean = weights @ samples
+            spread = np.sqrt(weights @ (samples - mean) ** 2)
+            # A little wider than what was found, so that the next round sees its edges.
+            deviation = np.clip(1.5 * spread, (self.high - self.low) / 2000, deviation)
+        return samples, losses
+
+    def _ends(self, axis: int) -> tuple[float, float]:
+        return float(self.low[axis]), float(self.high[axis])
+
+
+def _weights(losses: Array) -> Array:
+    """Weights of samples by their loss, tempered until at least a tenth of them counts."""
+    gaps = losses - losses.min()
+    temperature = 1.0
+    while True:
+        weights = np.exp(-gaps / (2 * temperature))
+        weights /= weights.sum()
+        if 1 / np.sum(weights**2) >= len(losses) / 10:
+            found: Array = weights
+            return found
+        temperature *= 1.5
+
+
+def _takes(
+    samples: Array, losses: Array, lengths: Sequence[int], rng: np.random.Generator
+) -> Array:
+    """See step 4 of the module; shape ``(takes, parameters)``."""
+    blocks = [
+        np.arange(start + first, start + min(first + _BLOCK, length))
+        for start, length in zip(np.cumsum([0, *lengths[:-1]]), lengths, strict=True)
+        for first in range(0, length, _BLOCK)
+    ]
+    by_block = np.column_stack([losses[:, block].sum(axis=1) for block in blocks])
+    taken = []
+    for _ in range(_TAKES):
+        times = np.bincount(rng.integers(len(blocks), size=len(blocks)), minlength=len(blocks))
+        weights = _weights(by_block @ times)
+        taken.append(samples[rng.choice(len(samples), p=weights)])
+    return np.array(taken)
+
+
+def _summary(takes: Array, lowest: Array, highest: Array) -> Fit:
+    tail = (1 - LEVEL) / 2
+    low, middle, high = np.quantile(takes, [tail, 0.5, 1 - tail], axis=0)
+    unseen = tuple(
+        name
+        for name, width, reach in zip(NAMES, high - low, highest - lowest, strict=True)
+        if width > _UNSEEN * reach
+    )
+    kept = {name: getattr(WebAppParameters(), name) for name in unseen}
+    return Fit(
+        parameters=replace(parameters_at(middle), **kept),
+        low=parameters_at(low),
+        high=parameters_at(high),
+        takes=takes,
+        unseen=unseen,
+    )
+
+
+def parameters_at(point: Array) -> WebAppParameters:
+    """The parameters at a point whose coordinates are those of :data:`NAMES`."""
+    return WebAppParameters(**dict(zip(NAMES, map(float, point), strict=True)))
