@@ -83,6 +83,19 @@ def run(
     max_seconds: Annotated[
         float | None, typer.Option(help="Stop after so much time.", show_default=False)
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Of the simulator, as `infra-gym calibrate` wrote it.",
+            show_default=False,
+            dir_okay=False,
+        ),
+    ] = None,
+    randomise: Annotated[
+        bool,
+        typer.Option("--randomise", help="Draw the simulator's parameters from the calibration."),
+    ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end.")] = False,
     log: Annotated[
         Path | None,
@@ -117,6 +130,8 @@ def run(
         interval_s=interval,
         workload=None if workload is None else _workload(workload, definition.workload),
         action=action.value if action else None,
+        calibration=calibration,
+        randomise=randomise,
         budget_usd=budget_usd,
         max_seconds=max_seconds,
         keep=keep,

@@ -9,10 +9,12 @@ from typing import Any, get_args
 from infra_gym.cost import Budget
 from infra_gym.definitions.catalog import find_definition
 from infra_gym.definitions.models import Definition
+from infra_gym.environments.calibration import read_calibration
 from infra_gym.environments.env import InfraEnv, OnFailure
 from infra_gym.environments.place import Place, without_programs
 from infra_gym.errors import MissingProgramError, SettingsError, did_you_mean
 from infra_gym.settings import Settings, Target, load_settings
+from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.stack import Stack, unique_name
 from infra_gym.task.controls import ActionMode
 from infra_gym.task.task import Task
@@ -35,6 +37,8 @@ def make(
     interval_s: float | None = None,
     workload: Mapping[str, Any] | None = None,
     action: ActionMode | None = None,
+    calibration: str | Path | None = None,
+    randomise: bool = False,
     budget_usd: float | None = None,
     max_seconds: float | None = None,
     overrun: Overrun = "mark",
@@ -56,6 +60,9 @@ def make(
         interval_s: Another length of a step, in seconds.
         workload: Another load, such as ``{"profile": "constant", "mean_rps": 30}``.
         action: ``delta`` or ``absolute``; default: the definition's.
+        calibration: Of the simulator: the file that ``infra-gym calibrate`` wrote.
+        randomise: Draw the simulator's parameters from the calibration's spread, episode by
+            episode, as the seed decides; else they are its estimate.
         budget_usd: US dollars after which an episode is truncated and everything torn down.
         max_seconds: Wall-clock seconds after which the same happens.
         overrun: ``mark`` or ``pause``: what happens when the learner takes longer than a tick. The
@@ -84,7 +91,8 @@ def make(
     )
     load = found.workload if workload is None else parse_workload(workload)
     place = _place(found, settings, interval_s, load)
-    world = _world(found, settings, place, overrun, on_event, dry_run=dry_run)
+    parameters = _parameters(found, place, calibration, randomise=randomise)
+    world = _world(found, settings, place, overrun, on_event, parameters, dry_run=dry_run)
     return InfraEnv(
         found,
         place,
@@ -141,12 +149,34 @@ def _place(
     )
 
 
+def _parameters(
+    definition: Definition, place: Place, calibration: str | Path | None, *, randomise: bool
+) -> WebAppParameters | WebAppSpread | None:
+    """What the twin is like; ``None``: the defaults."""
+    if calibration is None and randomise:
+        raise SettingsError(
+            "randomise needs a calibration, whose spread it draws from.",
+            next_command=f"infra-gym probe {definition.id}, then infra-gym calibrate LOG",
+        )
+    if calibration is None:
+        return None
+    if place.target != "sim":
+        raise SettingsError(
+            f"A calibration is the twin's, and {place.target!r} is no twin.",
+            next_command=f'gym.make("{definition.id}", target="sim", '
+            f'calibration="{calibration}"), or --target sim',
+        )
+    found = read_calibration(Path(calibration), definition)
+    return found.spread if randomise else found.parameters
+
+
 def _world(
     definition: Definition,
     settings: Settings,
     place: Place,
     overrun: Overrun,
     on_event: Callable[[str, Event], None] | None,
+    parameters: WebAppParameters | WebAppSpread | None,
     *,
     dry_run: bool,
 ) -> World:
@@ -156,6 +186,7 @@ def _world(
             workload=place.workload,
             interval_s=place.interval_s,
             time_scale=place.time_scale,
+            parameters=parameters,
         )
 
     if place.target == "sim":

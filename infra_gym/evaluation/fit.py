@@ -46,9 +46,9 @@ NAMES = tuple(field.name for field in fields(WebAppParameters))
 LEVEL = 0.9
 """Of all intervals."""
 
-_RUNS = 6  # of the twin, with other chances, for each set of parameters
+_RUNS = 4  # of the twin, with other chances, for each set of parameters
 _GRID = 9
-_SAMPLES = 200
+_SAMPLES = 150
 _ROUNDS = 3
 _TAKES = 400
 _BLOCK = 5  # steps

@@ -160,10 +160,11 @@ class Predictor:
         found = []
         for _ in range(_SUMS):
             drawn = [_block(self._misses, rng) for _ in range(-(-steps // _BLOCK))]
-            path = self._possible(runs[rng.integers(len(runs))] + np.vstack(drawn)[:steps] * unit)
+            path = runs[rng.integers(len(runs))] + np.vstack(drawn)[:steps] * unit
             found.append([_whole(name, path[:, at]) for at, name in enumerate(self.names)])
         tail = (1 - LEVEL) / 2
-        low, high = np.quantile(found, [tail, 1 - tail], axis=0)
+        # Only the whole is clipped: clipped steps would push it away from where it can be.
+        low, high = map(self._possible, np.quantile(found, [tail, 1 - tail], axis=0))
         return {name: (float(low[at]), float(high[at])) for at, name in enumerate(self.names)}
 
     def _possible(self, values: Array) -> Array:
