@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
 
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import DefinitionError, NotReadyError
-from infra_gym.simulators.webapp import Counts, WebApp
+from infra_gym.simulators.webapp_counts import Counts
+from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.workloads import Workload, arrival_schedule
 from infra_gym.worlds.base import Reading, ResetMode
 from infra_gym.worlds.simulated_metrics import SimulatedMetrics
+
+if TYPE_CHECKING:
+    from infra_gym.simulators.webapp import WebApp
 
 
 class SimulatedWorld:
@@ -24,13 +28,21 @@ class SimulatedWorld:
         workload: The load.
         interval_s: Seconds of a step.
         time_scale: Modelled seconds in one second.
+        parameters: What the target is like, or a spread, of which each episode draws one; left
+            out, the defaults.
 
     Raises:
         DefinitionError: Another simulator, or a control or metric that the twin does not have.
     """
 
     def __init__(
-        self, definition: Definition, *, workload: Workload, interval_s: float, time_scale: float
+        self,
+        definition: Definition,
+        *,
+        workload: Workload,
+        interval_s: float,
+        time_scale: float,
+        parameters: WebAppParameters | WebAppSpread | None = None,
     ) -> None:
         if definition.simulator is None:
             raise DefinitionError(
@@ -46,11 +58,14 @@ class SimulatedWorld:
         self._time_scale = time_scale
         self._metrics = SimulatedMetrics(definition)
         self._replicas = _only_control(definition)
+        self._parameters = parameters
         self._app: WebApp | None = None
         self._tick = 0
 
     def reset(self, seed: int, controls: Mapping[str, int], mode: ResetMode) -> Reading:  # noqa: ARG002
         """All modes are alike: the twin starts anew with every replica ready."""
+        from infra_gym.simulators.webapp import WebApp
+
         schedule = arrival_schedule(
             self._workload,
             seconds=(self._definition.max_episode_steps + 2) * self._interval_s,
@@ -58,9 +73,12 @@ class SimulatedWorld:
             seed=seed,
         )
         inputs = twin_inputs(self._definition)
+        parameters = self._drawn(seed)
         self._app = WebApp(
             schedule.times,
             replicas=controls[self._replicas],
+            max_replicas=self._definition.controls[self._replicas].high,
+            parameters=parameters,
             schedule_s=schedule.seconds,
             seed=seed,
             **inputs["heater"],
@@ -68,7 +86,9 @@ class SimulatedWorld:
         )
         self._tick = 0
         reading = self._reading(self._app.advance(0.0, controls[self._replicas]))
-        return replace(reading, notes={**reading.notes, "schedule_sha256": schedule.sha256})
+        told = {} if parameters is None else {"parameters": asdict(parameters)}
+        notes = {**reading.notes, "schedule_sha256": schedule.sha256, **told}
+        return replace(reading, notes=notes)
 
     def step(self, controls: Mapping[str, int]) -> Reading:
         """One interval.
@@ -86,6 +106,11 @@ class SimulatedWorld:
         """Nothing was made."""
         self._app = None
 
+    def _drawn(self, seed: int) -> WebAppParameters | None:
+        if isinstance(self._parameters, WebAppSpread):
+            return self._parameters.draw(seed)
+        return self._parameters
+
     def _reading(self, counts: Counts) -> Reading:
         values, by_label, empty = self._metrics.values(counts)
         return Reading(
@@ -100,7 +125,7 @@ class SimulatedWorld:
 
 
 _TWIN_INPUTS = {
-    "heater": ("slots", "service_time_s", "queue_limit"),
+    "heater": ("slots", "service_time_s", "service", "queue_limit"),
     "siege-engine": ("timeout_s", "max_in_flight"),
 }
 

@@ -20,7 +20,7 @@ from infra_gym.definitions.models import (
 )
 from infra_gym.errors import DefinitionError, MetricsError, did_you_mean
 from infra_gym.metrics import quantile
-from infra_gym.simulators.webapp import BUCKETS_S, CODES, Counts
+from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES, Counts
 
 _GAUGES: dict[str, Callable[[Counts], float]] = {
     "backlog": lambda counts: counts.in_flight,

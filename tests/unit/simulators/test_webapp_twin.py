@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -11,7 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra_gym.errors import UsageError
-from infra_gym.simulators.webapp import BUCKETS_S, WebApp
+from infra_gym.simulators.draws import uniform
+from infra_gym.simulators.webapp import WebApp, draw_keys
+from infra_gym.simulators.webapp_counts import BUCKETS_S
+from infra_gym.simulators.webapp_parameters import WebAppParameters
+
+# One worker compiles, once, what all of these need.
+pytestmark = pytest.mark.xdist_group("webapp")
+
+REAL = [field.name for field in fields(WebAppParameters)]
+
+
+def web_app(arrivals_s, **arguments) -> WebApp:
+    """A twin, whose :class:`WebAppParameters` are given among the rest."""
+    real = {name: arguments.pop(name) for name in REAL if name in arguments}
+    return WebApp(arrivals_s, parameters=WebAppParameters(**real), **arguments)
 
 
 def poisson(rate: float, seconds: float, seed: int) -> np.ndarray:
@@ -61,19 +76,20 @@ def test_latencies_and_rejections_equal_an_independent_recursion(
     rate, slots, replicas, queue_limit, service, seed
 ):
     arrivals = poisson(rate, 10.0, seed)
-    twin = WebApp(
+    twin = web_app(
         arrivals,
         replicas=replicas,
         slots=slots,
         service_time_s=service,
         queue_limit=queue_limit,
         timeout_s=1e6,
-        max_in_flight=10**9,
+        max_in_flight=10**6,
         overhead_s=0.0,
         seed=seed,
     )
     counts = twin.advance(1e5, replicas)
-    draws = np.random.default_rng(seed).random(len(arrivals))
+    key = draw_keys(seed)[0]
+    draws = np.array([uniform(int(key), number) for number in range(len(arrivals))])
     expected = kiefer_wolfowitz(
         arrivals, (draws * replicas).astype(int).tolist(), slots, service, queue_limit
     )
@@ -108,14 +124,14 @@ def test_waiting_times_agree_with_m_d_c_theory(load, slots):
     service = 0.1
     rate = load * slots / service
     seconds = 100_000 / rate
-    twin = WebApp(
+    twin = web_app(
         poisson(rate, seconds, seed=1),
         replicas=1,
         slots=slots,
         service_time_s=service,
         queue_limit=10**6,
         timeout_s=1e6,
-        max_in_flight=10**9,
+        max_in_flight=10**6,
         overhead_s=0.0,
     )
     counts = twin.advance(seconds, 1)
@@ -147,7 +163,7 @@ def one_by_one(**parameters) -> WebApp:
         "queue_limit": 0,
         "overhead_s": 0.0,
     }
-    return WebApp(np.arange(20) * 0.1, **(defaults | parameters))
+    return web_app(np.arange(20) * 0.1, **(defaults | parameters))
 
 
 def test_a_request_counts_at_its_end_and_a_full_queue_answers_503():
@@ -166,7 +182,7 @@ def test_a_request_counts_at_its_end_and_a_full_queue_answers_503():
 
 def test_borders_belong_to_what_ends_and_what_is_ready():
     """An end at a tick counts before it, an arrival after it; a replica ready then takes it."""
-    twin = WebApp(
+    twin = web_app(
         np.array([0.0, 0.5]),
         replicas=0,
         slots=1,
@@ -208,7 +224,7 @@ def test_without_a_ready_replica_requests_are_refused_and_boots_take_time():
 
 
 def test_the_highest_number_drains_and_loses_nothing_in_flight():
-    twin = WebApp(
+    twin = web_app(
         np.array([0.0] * 8 + [1.0] * 8),
         replicas=2,
         slots=8,
@@ -289,19 +305,23 @@ def test_a_schedule_with_a_length_repeats_and_one_without_ends():
         {"replicas": -1},
         {"boot_s": -0.1},
         {"drain_s": math.nan},
+        {"service_time_factor": 0.0},
+        {"service": "uniform"},
+        {"replicas": 5, "max_replicas": 4},
+        {"queue_limit": 10**9},
     ],
 )
 def test_wrong_parameters_are_refused(wrong):
     parameters = {"arrivals_s": np.array([0.0, 0.2]), "replicas": 1} | wrong
     with pytest.raises(UsageError):
-        WebApp(**parameters)
+        web_app(**parameters)
 
 
 @pytest.mark.parametrize(("until", "replicas"), [(0.5, 1), (math.nan, 1), (math.inf, 1), (2.0, -1)])
 def test_wrong_steps_are_refused(until, replicas):
     twin = one_by_one()
     twin.advance(1.0, 1)
-    with pytest.raises(UsageError, match=r"stands at 1\.0 s"):
+    with pytest.raises(UsageError, match=r"stands at 1\.0 s|-1 replicas"):
         twin.advance(until, replicas)
 
 
