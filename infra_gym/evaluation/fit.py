@@ -6,16 +6,17 @@
    distance from their mean counts in units of what it may differ by anyway: their own spread, and
    the metric's resolution (:data:`METRICS`). A step's loss is the sum over the metrics of
    Student's t with 4 degrees of freedom, which a step that the host disturbed cannot pull far.
-3. **Search.** Each parameter in turn over a grid, then three rounds of samples from a normal
-   distribution around the best, each round narrowed to where the loss is low.
+3. **Search.** Each parameter in turn over a grid, then rounds of samples from a normal distribution
+   around the best, each round narrowed to where the loss is low.
 4. **Spread.** Steps depend on each other and metrics in a step too, so the loss is no likelihood to
-   be trusted. Blocks of steps are drawn again with replacement, the samples are weighted by the
-   loss of the blocks drawn, and one is taken; many times (Bühlmann, "Discussion of Big Bayes
-   Stories and BayesBag", 2014). What the takes have in common is the estimate, how they differ is
-   the interval.
+   be trusted. Blocks of steps are drawn again with replacement, the last samples are weighted by
+   the loss of the blocks drawn, and one is taken; many times (Bühlmann, "Discussion of Big Bayes
+   Stories and BayesBag", 2014). The middle of the takes is the estimate, their quantiles are the
+   interval.
+5. **The drain** shows only in replicas that still exist at a tick, so the logs bound it, and it is
+   taken evenly from between its bounds.
 
-A parameter that the recordings say nothing of, whose takes fill most of the range that was
-searched, keeps its default, and its interval says so.
+A parameter of which the recordings say next to nothing keeps its default.
 """
 
 from __future__ import annotations
@@ -47,14 +48,21 @@ LEVEL = 0.9
 """Of all intervals."""
 
 _RUNS = 4  # of the twin, with other chances, for each set of parameters
-_GRID = 9
+_GRID = 8
+_SWEEPS = 3
+_ROUNDS = 5
 _SAMPLES = 150
-_ROUNDS = 3
 _TAKES = 400
 _BLOCK = 5  # steps
 _FREEDOM = 4.0
 _AGES = 21
-_UNSEEN = 0.6  # an interval this wide, as a share of the range, tells nothing
+_DRAINS = 21
+_LIKELY = 4.0  # losses are twice a log-likelihood: two standard deviations
+_UNSEEN = 0.25  # an interval this wide, as a share of the range, tells next to nothing
+_HOTTEST = 1e6
+
+# The drain has no gradient: either it shows at a tick, or it does not.
+_SEARCHED = [index for index, name in enumerate(NAMES) if name != "drain_s"]
 
 Progress = Callable[[str], None]
 
@@ -103,8 +111,11 @@ def fit(
     progress("finding how old samples are")
     search = _Search([Distance(one, sample_age(one)) for one in recordings], progress)
     best = search.along_axes(np.array([getattr(WebAppParameters(), name) for name in NAMES]))
-    samples, losses = search.around(best, rng)
-    takes = _takes(samples, losses, [len(one.ticks) for one in recordings], rng)
+    samples, losses, likely = search.around(best, rng)
+    takes = _takes(samples, losses, likely, [len(one.ticks) for one in recordings], rng)
+    progress("bounding the drain")
+    drain = search.drain(np.median(takes, axis=0))
+    takes[:, NAMES.index("drain_s")] = rng.uniform(*drain, size=len(takes))
     return _summary(takes, search.low, search.high)
 
 
@@ -186,64 +197,108 @@ class _Search:
         self.low = np.array([bounds[name][0] for name in NAMES])
         self.high = np.array([bounds[name][1] for name in NAMES])
 
-    def _losses(self, point: Array) -> Array:
-        """Of all steps of all recordings."""
-        parameters = parameters_at(point)
-        return np.concatenate([one.losses(parameters) for one in self._distances])
-
     def along_axes(self, start: Array) -> Array:
-        """The best on grids along each axis in turn, each sweep's half as wide as the last."""
+        """The best on grids along each axis in turn, each sweep's a quarter of the last."""
         best = start
-        for sweep in range(_ROUNDS):
-            self._progress(f"searching along each parameter, {sweep + 1} of {_ROUNDS}")
-            for one in self._distances:
-                one.rescale(parameters_at(best))
-            for axis in range(len(NAMES)):
+        for sweep in range(_SWEEPS):
+            self._progress(f"searching along each parameter, {sweep + 1} of {_SWEEPS}")
+            self._rescale(best)
+            for axis in _SEARCHED:
                 reach = (self.high[axis] - self.low[axis]) / 4**sweep
-                ends = np.clip([best[axis] - reach, best[axis] + reach], *self._ends(axis))
+                ends = np.clip(best[axis] + [-reach, reach], self.low[axis], self.high[axis])
                 grid = np.append(np.linspace(*ends, _GRID), best[axis])
-                points = np.tile(best, (len(grid), 1))
-                points[:, axis] = grid
-                sums = [self._losses(point).sum() for point in points]
-                best = points[int(np.argmin(sums))]
+                points = self._along(best, axis, grid)
+                best = points[int(np.argmin(self._losses(points).sum(axis=1)))]
         return best
 
-    def around(self, centre: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Samples about the best, shape ``(samples, parameters)``, and their losses by step."""
-        mean, deviation = centre, (self.high - self.low) / 8
+    def around(self, centre: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+        """Samples about the best; the drain stays.
+
+        Returns:
+            The samples, shape ``(samples, parameters)``; their losses by step, ``(samples,
+            steps)``; and the logarithm of how likely each was to be drawn, ``(samples,)``.
+        """
+        mean, covariance = centre, np.diag(((self.high - self.low) / 16) ** 2)
         for number in range(_ROUNDS):
             self._progress(f"sampling about the best, {number + 1} of {_ROUNDS}")
-            for one in self._distances:
-                one.rescale(parameters_at(mean))
-            drawn = rng.normal(mean, deviation, size=(_SAMPLES, len(NAMES)))
-            samples = np.vstack([np.clip(drawn, self.low, self.high), mean])
-            losses = np.stack([self._losses(sample) for sample in samples])
+            self._rescale(mean)
+            samples, losses, _ = self._sample(mean, 1.5**2 * covariance, _SAMPLES // 3, rng)
             weights = _weights(losses.sum(axis=1))
             mean = weights @ samples
-            spread = np.sqrt(weights @ (samples - mean) ** 2)
-            # A little wider than what was found, so that the next round sees its edges.
-            deviation = np.clip(1.5 * spread, (self.high - self.low) / 2000, deviation)
-        return samples, losses
+            covariance = np.cov(samples.T, aweights=weights)
+        self._progress("sampling the spread")
+        self._rescale(mean)
+        return self._sample(mean, 2**2 * covariance, _SAMPLES, rng)
 
-    def _ends(self, axis: int) -> tuple[float, float]:
-        return float(self.low[axis]), float(self.high[axis])
+    def drain(self, centre: Array) -> tuple[float, float]:
+        """The ends of where the drain is about as likely as where it is likeliest, in seconds."""
+        axis = NAMES.index("drain_s")
+        grid = np.linspace(self.low[axis], self.high[axis], _DRAINS)
+        losses = self._losses(self._along(centre, axis, grid)).sum(axis=1)
+        likely = grid[losses <= losses.min() + _LIKELY]
+        return float(likely[0]), float(likely[-1])
+
+    def _sample(
+        self, mean: Array, covariance: Array, size: int, rng: np.random.Generator
+    ) -> tuple[Array, Array, Array]:
+        """Draws from a normal distribution inside the bounds; see :meth:`around`."""
+        axes = np.ix_(_SEARCHED, _SEARCHED)
+        narrowest = np.diag(((self.high - self.low) / 5000) ** 2)
+        wide = (covariance + narrowest)[axes]
+        samples = np.empty((0, len(NAMES)))
+        while len(samples) < size:
+            drawn = np.tile(mean, (size, 1))
+            drawn[:, _SEARCHED] = rng.multivariate_normal(mean[_SEARCHED], wide, size=size)
+            inside = np.all((self.low <= drawn) & (drawn <= self.high), axis=1)
+            samples = np.vstack([samples, drawn[inside]])
+        samples = samples[:size]
+        far = (samples - mean)[:, _SEARCHED]
+        likely = -0.5 * np.einsum("ij,jk,ik->i", far, np.linalg.inv(wide), far)
+        return samples, self._losses(samples), likely
+
+    def _along(self, point: Array, axis: int, values: Array) -> Array:
+        points = np.tile(point, (len(values), 1))
+        points[:, axis] = values
+        return points
+
+    def _losses(self, points: Array) -> Array:
+        """Of all steps of all recordings at each point, shape ``(points, steps)``."""
+        return np.stack(
+            [
+                np.concatenate([one.losses(parameters_at(point)) for one in self._distances])
+                for point in points
+            ]
+        )
+
+    def _rescale(self, point: Array) -> None:
+        for one in self._distances:
+            one.rescale(parameters_at(point))
 
 
-def _weights(losses: Array) -> Array:
-    """Weights of samples by their loss, tempered until at least a tenth of them counts."""
-    gaps = losses - losses.min()
+def _weights(losses: Array, likely: Array | float = 0.0) -> Array:
+    """Weights of samples by their loss, tempered until at least a tenth of them counts.
+
+    Args:
+        losses: Of each sample.
+        likely: The logarithm of how likely each was to be drawn, which then does not count.
+    """
     temperature = 1.0
     while True:
-        weights = np.exp(-gaps / (2 * temperature))
+        logs = -losses / (2 * temperature) - likely
+        weights = np.exp(logs - logs.max())
         weights /= weights.sum()
-        if 1 / np.sum(weights**2) >= len(losses) / 10:
+        if 1 / np.sum(weights**2) >= len(losses) / 10 or temperature > _HOTTEST:
             found: Array = weights
             return found
         temperature *= 1.5
 
 
 def _takes(
-    samples: Array, losses: Array, lengths: Sequence[int], rng: np.random.Generator
+    samples: Array,
+    losses: Array,
+    likely: Array,
+    lengths: Sequence[int],
+    rng: np.random.Generator,
 ) -> Array:
     """See step 4 of the module; shape ``(takes, parameters)``."""
     blocks = [
@@ -255,7 +310,7 @@ def _takes(
     taken = []
     for _ in range(_TAKES):
         times = np.bincount(rng.integers(len(blocks), size=len(blocks)), minlength=len(blocks))
-        weights = _weights(by_block @ times)
+        weights = _weights(by_block @ times, likely)
         taken.append(samples[rng.choice(len(samples), p=weights)])
     return np.array(taken)
 
@@ -263,11 +318,8 @@ def _takes(
 def _summary(takes: Array, lowest: Array, highest: Array) -> Fit:
     tail = (1 - LEVEL) / 2
     low, middle, high = np.quantile(takes, [tail, 0.5, 1 - tail], axis=0)
-    unseen = tuple(
-        name
-        for name, width, reach in zip(NAMES, high - low, highest - lowest, strict=True)
-        if width > _UNSEEN * reach
-    )
+    widths = (high - low) / (highest - lowest)
+    unseen = tuple(name for name, width in zip(NAMES, widths, strict=True) if width > _UNSEEN)
     kept = {name: getattr(WebAppParameters(), name) for name in unseen}
     return Fit(
         parameters=replace(parameters_at(middle), **kept),

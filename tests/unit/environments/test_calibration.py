@@ -74,7 +74,7 @@ def test_randomised_episodes_draw_from_the_spread_by_their_seed(path):
 
 
 def test_parameters_change_what_is_measured(path):
-    slow = changed(path, parameters={**json.loads(path.read_text())["parameters"], "boot_s": 14})
+    slow = changed(path, parameters={**json.loads(path.read_text())["parameters"], "boot_s": 20})
     actions = [2, 2, 2, 2]
     ready = []
     for calibration in (None, slow):
