@@ -81,7 +81,7 @@ class Schedule:
     Attributes:
         times: Seconds from the start, ascending.
         seconds: Length; after it the schedule repeats.
-        sha256: Of the file.
+        sha256: Of the file's content, before it was compressed.
     """
 
     times: array[float]
@@ -92,8 +92,7 @@ class Schedule:
     def read(cls, path: Path) -> Schedule:
         """Read a file. Raises :class:`ControlError` when it is missing or not a schedule."""
         try:
-            content = path.read_bytes()
-            data = gzip.decompress(content)
+            data = gzip.decompress(path.read_bytes())
             magic, count, seconds = struct.unpack_from("<4sId", data)
             gaps = array("H", data[struct.calcsize("<4sId") :])
         except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
@@ -112,7 +111,7 @@ class Schedule:
         )
         if len(times) != count or seconds <= 0 or (count and times[-1] > seconds):
             raise ControlError(f"{path} is damaged: {len(times)} of {count} arrivals, {seconds} s")
-        return cls(times, seconds, hashlib.sha256(content).hexdigest())
+        return cls(times, seconds, hashlib.sha256(data).hexdigest())
 
     def index_at(self, position: float) -> int:
         """The number of arrivals before ``position`` (seconds, over all repetitions)."""

@@ -1,6 +1,6 @@
 """Reading Prometheus: typed queries, counters' growth from tick to tick, freshness, the ticks."""
 
-from infra_gym.metrics.histograms import quantile
+from infra_gym.metrics.histograms import quantile, quantile_of_rising
 from infra_gym.metrics.prometheus import Prometheus, Series
 from infra_gym.metrics.reader import Measured, MetricsReader
 from infra_gym.metrics.readings import Counters, Growth
@@ -15,4 +15,5 @@ __all__ = [
     "Series",
     "Ticks",
     "quantile",
+    "quantile_of_rising",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 
 
 def quantile(q: float, buckets: Mapping[float, float]) -> float:
@@ -23,8 +24,19 @@ def quantile(q: float, buckets: Mapping[float, float]) -> float:
     counts = _rising([buckets[bound] for bound in bounds])
     if counts[-1] == 0:
         return math.nan
+    return quantile_of_rising(q, bounds, counts)
+
+
+def quantile_of_rising(q: float, bounds: Sequence[float], counts: Sequence[float]) -> float:
+    """The same of cumulative counts that never fall and do not end with 0.
+
+    Args:
+        q: Between 0 and 1, exclusive.
+        bounds: Upper bounds, ascending, at least two; the last is infinite.
+        counts: Cumulative counts, one a bound.
+    """
     rank = q * counts[-1]
-    index = next(i for i, count in enumerate(counts) if count >= rank or i == len(counts) - 1)
+    index = bisect_left(counts, rank)
     if index == len(counts) - 1:
         return bounds[-2]
     if index == 0 and bounds[0] <= 0:

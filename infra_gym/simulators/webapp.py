@@ -10,13 +10,17 @@ import numpy as np
 from infra_gym.errors import UsageError
 from infra_gym.simulators import webapp_queue as queue
 from infra_gym.simulators.draws import KEYS
-from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES, Counts
+from infra_gym.simulators.webapp_counts import CODES, Counts
 from infra_gym.simulators.webapp_parameters import WebAppParameters
 
 Service = Literal["constant", "exponential"]
 
 _MOST = 1_000_000
 """More requests than this wait nowhere: a slip of the pen."""
+_CELLS = {
+    code: slice(index * queue.BUCKETS, (index + 1) * queue.BUCKETS)
+    for index, code in enumerate(CODES)
+}
 
 
 class WebApp:
@@ -111,24 +115,16 @@ class WebApp:
 
     def _counts(self, since_s: float) -> Counts:
         apps = self._apps
-        cells, buckets = apps.latencies[0].tolist(), len(BUCKETS_S)
-        busy_s, ready, started_s = {}, {}, {}
-        for name, (busy, is_ready, started) in zip(self._names, apps.seen[0].tolist(), strict=True):
-            if busy == busy:
-                busy_s[name] = busy
-            if started == started:
-                ready[name] = is_ready == 1.0
-                started_s[name] = started
+        numbers = apps.marks[0, queue.NUMBERS]
+        told = list(zip(self._names, apps.seen[0, :numbers].tolist(), strict=False))
+        cells = apps.latencies[0].tolist()
         return Counts(
             since_s=since_s,
             until_s=self.now_s,
-            latencies={
-                code: tuple(cells[index * buckets : (index + 1) * buckets])
-                for index, code in enumerate(CODES)
-            },
-            busy_s=busy_s,
-            ready=ready,
-            started_s=started_s,
+            latencies={code: tuple(cells[cut]) for code, cut in _CELLS.items()},
+            busy_s={name: busy for name, (busy, _, _) in told if busy == busy},
+            ready={name: ready == 1.0 for name, (_, ready, _) in told if ready == ready},
+            started_s={name: started for name, (_, _, started) in told if started == started},
             in_flight=int(apps.marks[0, queue.OPEN]),
         )
 

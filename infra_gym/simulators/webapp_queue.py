@@ -309,7 +309,7 @@ def _wait(
     while waiting > 0 and starts[row, head] <= now_s:
         head = head + 1 if head + 1 < starts.shape[1] else 0
         waiting -= 1
-    fits = waiting < limit
+    fits: bool = waiting < limit
     if fits:
         end = head + waiting
         starts[row, end if end < starts.shape[1] else end - starts.shape[1]] = start_s
@@ -322,7 +322,7 @@ def _wait(
 def _bucket(latency_s: float) -> int:
     """The first bucket whose bound is no less than ``latency_s``, but for rounding."""
     latency_s -= ROUNDING_S
-    bucket = _FIRST_BUCKET[int(min(max(latency_s, 0.0) * _CELLS_PER_SECOND, 2000.0))]
+    bucket: int = _FIRST_BUCKET[int(min(max(latency_s, 0.0) * _CELLS_PER_SECOND, 2000.0))]
     while _BOUNDS_S[bucket] < latency_s:
         bucket += 1
     return bucket
@@ -341,7 +341,7 @@ def _forget_ended(open_s: Floats, open_cells: Integers, opened: int, now_s: floa
 
 @compiled
 def _first_end(open_s: Floats, opened: int) -> float:
-    first_s = math.inf
+    first_s: float = math.inf
     for request in range(opened):
         first_s = min(first_s, open_s[request])
     return first_s

@@ -66,22 +66,28 @@ class Schedule:
         return self.units / UNITS_PER_SECOND
 
     @cached_property
+    def content(self) -> bytes:
+        """The bytes of its file, before they are compressed."""
+        words = np.diff(self.units, prepend=0)
+        if len(words) and words.max() >= _SKIP:
+            steps, skips = words % _SKIP, words // _SKIP
+            words = np.full(len(steps) + int(skips.sum()), _SKIP)
+            words[np.arange(len(steps)) + np.cumsum(skips)] = steps
+        head = _HEAD.pack(MAGIC, len(self.units), self.seconds)
+        return head + words.astype("<u2").tobytes()
+
+    @cached_property
     def data(self) -> bytes:
         """The bytes of its file."""
-        steps = np.diff(self.units, prepend=0)
-        skips = steps // _SKIP
-        words = np.full(len(steps) + int(skips.sum()), _SKIP, dtype="<u2")
-        words[np.arange(len(steps)) + np.cumsum(skips)] = steps % _SKIP
-        head = _HEAD.pack(MAGIC, len(self.units), self.seconds)
         packed = io.BytesIO()
         with gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as file:
-            file.write(head + words.tobytes())
+            file.write(self.content)
         return packed.getvalue()
 
     @cached_property
     def sha256(self) -> str:
-        """Of the file's bytes, in hexadecimal."""
-        return hashlib.sha256(self.data).hexdigest()
+        """Of :attr:`content`, in hexadecimal."""
+        return hashlib.sha256(self.content).hexdigest()
 
     def write(self, path: Path) -> None:
         """Writes the file; the folder must be there."""
@@ -142,5 +148,5 @@ def arrival_schedule(
     count = rng.poisson(expected[-1])
     times = np.interp(np.sort(rng.uniform(0, expected[-1], count)), expected, edges)
     last = math.ceil(seconds * UNITS_PER_SECOND) - 1
-    units = np.minimum(np.floor(times * UNITS_PER_SECOND).astype(np.int64), last)
+    units = np.minimum((times * UNITS_PER_SECOND).astype(np.int64), last)
     return Schedule(units, float(seconds))

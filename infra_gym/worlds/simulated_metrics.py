@@ -2,13 +2,17 @@
 
 Counters and histograms go by their selector, so that the twin answers what a live Prometheus would
 be asked. A gauge is an expression, which only Prometheus can evaluate: the twin knows it by name.
+
+A selector is read once, when the world is made; a step only evaluates what came of it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from itertools import accumulate
+from operator import add
+from typing import TypeVar
 
 from infra_gym.definitions.models import (
     CounterMetric,
@@ -19,15 +23,20 @@ from infra_gym.definitions.models import (
     Metric,
 )
 from infra_gym.errors import DefinitionError, MetricsError, did_you_mean
-from infra_gym.metrics import quantile
+from infra_gym.metrics import quantile_of_rising
 from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES, Counts
 
-_GAUGES: dict[str, Callable[[Counts], float]] = {
-    "backlog": lambda counts: counts.in_flight,
-    "existing": lambda counts: len(counts.ready),
-    "ready": lambda counts: sum(counts.ready.values()),
+Number = Callable[[Counts], float | None]
+"""One metric's value; ``None``: there was nothing to measure."""
+NumbersByLabel = Callable[[Counts], dict[str, float]]
+Answer = TypeVar("Answer")
+
+_GAUGES: dict[str, Number] = {
+    "backlog": lambda counts: float(counts.in_flight),
+    "existing": lambda counts: float(len(counts.ready)),
+    "ready": lambda counts: float(sum(counts.ready.values())),
 }
-_GAUGES_BY_REPLICA: dict[str, Callable[[Counts], dict[str, float]]] = {
+_GAUGES_BY_REPLICA: dict[str, NumbersByLabel] = {
     "replica_ready": lambda counts: {name: float(up) for name, up in counts.ready.items()},
     "replica_started": lambda counts: dict(counts.started_s),
 }
@@ -39,7 +48,6 @@ _LATENCY = "siege_request_duration_seconds"
 _BUSY = "heater_busy_seconds_total"
 
 
-@dataclass(frozen=True)
 class SimulatedMetrics:
     """Numbers for every metric of a definition that is no formula.
 
@@ -47,12 +55,17 @@ class SimulatedMetrics:
         DefinitionError: A metric that the twin does not have.
     """
 
-    definition: Definition
-
-    def __post_init__(self) -> None:
-        nothing = Counts(0.0, 0.0, {code: (0,) * len(BUCKETS_S) for code in CODES}, {}, {}, {}, 0)
-        for name, metric in self._measured():
-            _Asked(self.definition, name, metric).answer(nothing)
+    def __init__(self, definition: Definition) -> None:
+        self._numbers: dict[str, tuple[Number, float | None]] = {}
+        self._by_label: dict[str, NumbersByLabel] = {}
+        for name, metric in definition.metrics.items():
+            if isinstance(metric, FormulaMetric):
+                continue
+            asked = _Asked(definition, name, metric)
+            if metric.by is None:
+                self._numbers[name] = asked.number(), metric.empty
+            else:
+                self._by_label[name] = asked.by_replica()
 
     def values(
         self, counts: Counts
@@ -63,92 +76,99 @@ class SimulatedMetrics:
             MetricsError: One of those declares no ``empty``.
         """
         values: dict[str, float] = {}
-        by_label: dict[str, dict[str, float]] = {}
-        empty = set()
-        for name, metric in self._measured():
-            answer = _Asked(self.definition, name, metric).answer(counts)
-            if isinstance(answer, dict):
-                by_label[name] = answer
-            elif answer is not None:
-                values[name] = float(answer)
-            elif metric.empty is None:
-                raise MetricsError(
-                    f"metric {name} has nothing to measure",
-                    next_command=f"give {name} an `empty:` value in the definition",
-                )
-            else:
-                values[name] = metric.empty
-            if answer is None or answer == {}:
-                empty.add(name)
+        empty = []
+        for name, (number, otherwise) in self._numbers.items():
+            value = number(counts)
+            if value is None:
+                empty.append(name)
+                value = otherwise
+                if value is None:
+                    raise MetricsError(
+                        f"metric {name} has nothing to measure",
+                        next_command=f"give {name} an `empty:` value in the definition",
+                    )
+            values[name] = value
+        by_label = {name: numbers(counts) for name, numbers in self._by_label.items()}
+        empty += [name for name, numbers in by_label.items() if not numbers]
         return values, by_label, frozenset(empty)
 
-    def _measured(self) -> Iterable[tuple[str, Metric]]:
-        for name, metric in self.definition.metrics.items():
-            if not isinstance(metric, FormulaMetric):
-                yield name, metric
 
-
-@dataclass(frozen=True)
 class _Asked:
-    """One metric, and the twin's answer: a number, numbers by label, or ``None`` for nothing."""
+    """One metric of a definition, and what the twin has to evaluate for it."""
 
-    definition: Definition
-    name: str
-    metric: Metric
+    def __init__(self, definition: Definition, name: str, metric: Metric) -> None:
+        self._definition = definition
+        self._name = name
+        self._metric = metric
 
-    def answer(self, counts: Counts) -> float | dict[str, float] | None:
-        if isinstance(self.metric, GaugeMetric):
-            return self._gauge(counts)
-        if isinstance(self.metric, HistogramMetric):
-            return self._quantile(self.metric, counts)
-        if isinstance(self.metric, CounterMetric):
-            return self._counter(self.metric, counts)
+    def number(self) -> Number:
+        """For a metric without ``by``."""
+        metric = self._metric
+        if isinstance(metric, GaugeMetric):
+            return self._known(_GAUGES)
+        if isinstance(metric, HistogramMetric):
+            return self._quantile(metric)
+        if isinstance(metric, CounterMetric):
+            total = self._total(metric)
+            return _rate(total) if metric.rate else total
         raise self._unknown()
 
-    def _gauge(self, counts: Counts) -> float | dict[str, float]:
-        known: Mapping[str, Callable[[Counts], float | dict[str, float]]] = (
-            _GAUGES_BY_REPLICA if self.metric.by is not None else _GAUGES
-        )
-        if self.name not in known:
-            raise self._unknown(did_you_mean(self.name, sorted(known)))
-        return known[self.name](counts)
-
-    def _counter(self, metric: CounterMetric, counts: Counts) -> float | dict[str, float] | None:
-        seconds = counts.until_s - counts.since_s
-        if metric.rate and seconds == 0:
-            return None if metric.by is None else {}
-        name, labels = self._selector(metric.counter)
-        per = seconds if metric.rate else 1.0
-        if name == _BUSY and not labels:
-            busy = {
-                replica: worked / per
-                for replica, worked in counts.busy_s.items()
-                if metric.by is None or replica in counts.ready
-            }
-            return sum(busy.values()) if metric.by is None else busy
-        if metric.by is None and name == _REQUESTS and labels.keys() <= {"code"}:
-            codes = labels.get("code", CODES)
-            return sum(number for code, number in counts.requests.items() if code in codes) / per
-        if metric.by is None and name == f"{_LATENCY}_bucket" and len(labels.get("le", ())) == 1:
-            bound = float(labels["le"][0])
-            codes = labels.get("code", CODES)
-            return sum(counts.within(bound, code) for code in CODES if code in codes) / per
-        raise self._unknown()
-
-    def _quantile(self, metric: HistogramMetric, counts: Counts) -> float | None:
-        name, labels = self._selector(metric.histogram)
-        if name != _LATENCY or not labels.keys() <= {"code"} or metric.by is not None:
+    def by_replica(self) -> NumbersByLabel:
+        """For a metric with ``by``."""
+        metric = self._metric
+        if isinstance(metric, GaugeMetric):
+            return self._known(_GAUGES_BY_REPLICA)
+        if not isinstance(metric, CounterMetric) or self._selector(metric.counter) != (_BUSY, {}):
             raise self._unknown()
-        codes = [code for code in CODES if code in labels.get("code", CODES)]
-        cumulative, total = {}, 0
-        for index, bound in enumerate(BUCKETS_S):
-            total += sum(counts.latencies[code][index] for code in codes)
-            cumulative[bound] = float(total)
-        if total > 0:
-            return quantile(metric.quantile, cumulative)
-        if metric.starved == "high" and sum(counts.requests.values()) > 0:
-            return next(e.high for e in self.definition.observations if e.metric == self.name)
-        return None
+        return _busy_rates if metric.rate else _busy_seconds
+
+    def _known(self, gauges: Mapping[str, Answer]) -> Answer:
+        if self._name not in gauges:
+            raise self._unknown(did_you_mean(self._name, sorted(gauges)))
+        return gauges[self._name]
+
+    def _total(self, metric: CounterMetric) -> Callable[[Counts], float]:
+        name, labels = self._selector(metric.counter)
+        if (name, labels) == (_BUSY, {}):
+            return lambda counts: sum(counts.busy_s.values())
+        if name == _REQUESTS and labels.keys() <= {"code"}:
+            return _requests(_codes(labels), len(BUCKETS_S))
+        bounds = labels.get("le", ())
+        if name == f"{_LATENCY}_bucket" and labels.keys() <= {"code", "le"} and len(bounds) == 1:
+            return _requests(_codes(labels), self._bucket(bounds[0]) + 1)
+        raise self._unknown()
+
+    def _quantile(self, metric: HistogramMetric) -> Number:
+        name, labels = self._selector(metric.histogram)
+        if name != _LATENCY or not labels.keys() <= {"code"}:
+            raise self._unknown()
+        codes = _codes(labels)
+        if not codes:
+            raise self._unknown()
+        first, *others = codes
+        starved = None
+        if metric.starved == "high":
+            observed = self._definition.observations
+            starved = next(entry.high for entry in observed if entry.metric == self._name)
+
+        def number(counts: Counts) -> float | None:
+            buckets = counts.latencies[first]
+            for code in others:
+                buckets = tuple(map(add, buckets, counts.latencies[code]))
+            rising = list(accumulate(buckets))
+            if rising[-1]:
+                return quantile_of_rising(metric.quantile, BUCKETS_S, rising)
+            return starved if any(counts.requests.values()) else None
+
+        return number
+
+    def _bucket(self, bound: str) -> int:
+        """The bucket whose ``le`` is ``bound``."""
+        for bucket, bound_s in enumerate(BUCKETS_S):
+            if _as_number(bound) == bound_s:
+                return bucket
+        bounds = ", ".join(f"{bound_s:g}" for bound_s in BUCKETS_S)
+        raise self._unknown(f" Its bounds are {bounds}.")
 
     def _selector(self, text: str) -> tuple[str, dict[str, tuple[str, ...]]]:
         """Name and wanted label values of ``name{code=~"200|timeout"}``."""
@@ -165,8 +185,43 @@ class _Asked:
         return match[1], labels
 
     def _unknown(self, hint: str = "") -> DefinitionError:
-        asked = getattr(self.metric, "counter", None) or getattr(self.metric, "histogram", "")
+        asked = getattr(self._metric, "counter", None) or getattr(self._metric, "histogram", "")
         return DefinitionError(
-            f"{self.definition.id}: the webapp simulator has no metric {self.name!r}"
-            + (f", which asks for {asked}." if asked else f".{hint}")
+            f"{self._definition.id}: the webapp simulator has no metric {self._name!r}"
+            + (f", which asks for {asked}." if asked else ".")
+            + hint
         )
+
+
+def _as_number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _codes(labels: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(code for code in CODES if code in labels.get("code", CODES))
+
+
+def _requests(codes: tuple[str, ...], buckets: int) -> Callable[[Counts], float]:
+    """Requests of these codes in the first ``buckets`` buckets."""
+    return lambda counts: float(sum(sum(counts.latencies[code][:buckets]) for code in codes))
+
+
+def _rate(total: Callable[[Counts], float]) -> Number:
+    def rate(counts: Counts) -> float | None:
+        seconds = counts.until_s - counts.since_s
+        return total(counts) / seconds if seconds else None
+
+    return rate
+
+
+def _busy_seconds(counts: Counts) -> dict[str, float]:
+    """Of the replicas that are there."""
+    return {name: counts.busy_s[name] for name in counts.ready}
+
+
+def _busy_rates(counts: Counts) -> dict[str, float]:
+    seconds = counts.until_s - counts.since_s
+    return {name: counts.busy_s[name] / seconds for name in counts.ready} if seconds else {}
