@@ -97,7 +97,11 @@ def _predicted(title: str, held: Held) -> Table:
         *("metric", "unit", ">measured", ">predicted", ">interval", "inside"),
         *(">error of a step", ">steps inside theirs"),
     )
-    return table(*columns, rows=rows, title=f"{title}, {held.steps} steps")
+    any_metric = next(iter(held.metrics.values()))
+    steps = f"{any_metric.steps} steps"
+    if any_metric.disturbed:
+        steps += f"; {any_metric.disturbed} that were disturbed do not count"
+    return table(*columns, rows=rows, title=f"{title}, {steps}")
 
 
 def _advice(found: Calibration, out: Path) -> list[str]:

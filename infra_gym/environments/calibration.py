@@ -38,11 +38,12 @@ class PredictedMetric(_Strict):
     mean_error: float
     mean_absolute_error: float
     coverage: float
-    coverage_undisturbed: float | None
     measured: float
     predicted: float
     low: float
     high: float
+    disturbed: int
+    coverage_disturbed: float | None
 
 
 class Held(Source):

@@ -5,7 +5,8 @@
 2. **Distance.** The twin runs several times, with other chances. Step by step, each metric's
    distance from their mean counts in units of what it may differ by anyway: their own spread, and
    the metric's resolution (:data:`METRICS`). A step's loss is the sum over the metrics of
-   Student's t with 4 degrees of freedom, which a step that the host disturbed cannot pull far.
+   Student's t with 4 degrees of freedom, which a single odd step cannot pull far. A step that the
+   environment marked as disturbed does not count.
 3. **Search.** Each parameter in turn over a grid, then rounds of samples from a normal distribution
    around the best, each round narrowed to where the loss is low.
 4. **Spread.** Steps depend on each other and metrics in a step too, so the loss is no likelihood to
@@ -100,12 +101,13 @@ def fit(
     Raises:
         UsageError: There is too little to fit to.
     """
-    steps = sum(len(one.ticks) for one in recordings)
+    steps = sum(int(one.calm.sum()) for one in recordings)
     if steps < 2 * len(NAMES):
+        disturbed = sum(len(one.calm) for one in recordings) - steps
         raise UsageError(
-            f"{steps} steps are too few to fit {len(NAMES)} parameters to; "
-            f"at least {2 * len(NAMES)} are needed.",
-            next_command="give more logs, or probe with more --steps",
+            f"{steps} steps are too few to fit {len(NAMES)} parameters to; at least "
+            f"{2 * len(NAMES)} are needed. {disturbed} more were disturbed and do not count.",
+            next_command="give more logs, or probe with more --steps or on a quieter machine",
         )
     rng = np.random.default_rng(seed)
     progress("finding how old samples are")
@@ -162,10 +164,10 @@ class Distance:
         self._scale = scale(runs.mean(axis=0), runs.std(axis=0), self.names)
 
     def losses(self, parameters: WebAppParameters) -> Array:
-        """The loss at each step, shape ``(steps,)``."""
+        """The loss at each step, shape ``(steps,)``; none where the step was disturbed."""
         far = (self.measured - self.runs(parameters).mean(axis=0)) / self._scale
         loss: Array = (_FREEDOM + 1) * np.log1p(far**2 / _FREEDOM).sum(axis=1)
-        return loss
+        return loss * self.recording.calm
 
 
 def scale(

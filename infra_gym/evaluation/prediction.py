@@ -5,9 +5,9 @@ samples of every age that they may have: that gives a mean and a deviation of ea
 step. How far the runs that it *was* fitted to lay from theirs, in units of the deviation and the
 metric's resolution, has quantiles; the interval is as far on either side (split conformal
 prediction with normalised errors: Lei et al., "Distribution-free predictive inference for
-regression", 2018). So everything that the twin does not know of, such as a host that is busy with
-other things, counts as it counted in the probe, and the stated level holds where the other run met
-a host like the probe's.
+regression", 2018). So what the twin does not know of counts as it counted in the probe, and the
+stated level holds where the other run met a host like the probe's. Steps that the environment
+marked as disturbed, because the host or the sender was late, are counted apart.
 
 For a whole run, each of the twin's runs gets such errors, drawn in blocks of steps, and is summed
 up. They have the chances twice then, so that this interval is rather too wide.
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infra_gym.errors import UsageError
 from infra_gym.evaluation.fit import LEVEL, METRICS, Fit, parameters_at, scale
 from infra_gym.evaluation.follow import Follower
 from infra_gym.evaluation.recordings import Array, Recording
@@ -37,18 +38,21 @@ _BLOCK = 5  # steps
 class Errors:
     """How one metric of a run was predicted.
 
+    Steps that the environment marked as disturbed count in nothing but ``disturbed`` and
+    ``coverage_disturbed``.
+
     Attributes:
         unit: Of the metric.
         steps: How many.
         mean_error: Measured minus predicted, on average over the steps.
         mean_absolute_error: The same without signs.
         coverage: The share of steps that lay in their interval.
-        coverage_undisturbed: The same of the steps that the environment did not mark as disturbed;
-            ``None`` if all were.
         measured: Over the whole run: the sum of requests, else the mean of the steps.
         predicted: The same of the twin.
         low: Lower end of its interval.
         high: Upper end.
+        disturbed: How many steps were disturbed.
+        coverage_disturbed: The share of those that lay in their interval; ``None``: there are none.
     """
 
     unit: str
@@ -56,11 +60,12 @@ class Errors:
     mean_error: float
     mean_absolute_error: float
     coverage: float
-    coverage_undisturbed: float | None
     measured: float
     predicted: float
     low: float
     high: float
+    disturbed: int
+    coverage_disturbed: float | None
 
     @property
     def inside(self) -> bool:
@@ -97,28 +102,38 @@ class Predictor:
         self._misses = [self._normalised(one) for one in recordings]
 
     def predict(self, recording: Recording) -> Prediction:
-        """Predict a run, and compare."""
+        """Predict a run, and compare.
+
+        Raises:
+            UsageError: Every step of it was disturbed.
+        """
         runs, unit = self._ensemble(recording)
         mean = runs.mean(axis=0)
         measured = _columns(recording, self.names)
         low, high = self._interval(mean, unit)
         inside = (low <= measured) & (measured <= high)
-        calm = ~np.array(recording.disturbed)
-        whole = self._whole_runs(runs, unit)
+        calm = recording.calm
+        if not calm.any():
+            raise UsageError(
+                f"Every step of {recording.path} was disturbed: there is nothing to compare with.",
+                next_command="record the run again, on a quieter machine",
+            )
+        whole = self._whole_runs(runs[:, calm], unit[calm])
         errors = {
             name: Errors(
                 unit=PREDICTED[name],
-                steps=len(measured),
-                mean_error=float((measured - mean)[:, column].mean()),
-                mean_absolute_error=float(np.abs(measured - mean)[:, column].mean()),
-                coverage=float(inside[:, column].mean()),
-                coverage_undisturbed=float(inside[calm, column].mean()) if calm.any() else None,
-                measured=_whole(name, measured[:, column]),
-                predicted=_whole(name, mean[:, column]),
+                steps=int(calm.sum()),
+                mean_error=float((measured - mean)[calm, at].mean()),
+                mean_absolute_error=float(np.abs(measured - mean)[calm, at].mean()),
+                coverage=float(inside[calm, at].mean()),
+                measured=_whole(name, measured[calm, at]),
+                predicted=_whole(name, mean[calm, at]),
                 low=whole[name][0],
                 high=whole[name][1],
+                disturbed=int((~calm).sum()),
+                coverage_disturbed=None if calm.all() else float(inside[~calm, at].mean()),
             )
-            for column, name in enumerate(self.names)
+            for at, name in enumerate(self.names)
         }
         return Prediction(recording, errors)
 
@@ -141,7 +156,7 @@ class Predictor:
         """How far a run lay from the twin's mean, in units of what it may differ by."""
         runs, unit = self._ensemble(recording)
         far: Array = (_columns(recording, self.names) - runs.mean(axis=0)) / unit
-        return far
+        return far[recording.calm]
 
     def _interval(self, mean: Array, unit: Array) -> tuple[Array, Array]:
         """The interval of each metric at each step."""

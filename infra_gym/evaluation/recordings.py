@@ -47,7 +47,8 @@ class Recording:
         replicas: The control at each step.
         ticks: Number of each step's end; one that is missing was slept through.
         measured: Each metric at each step, and :data:`STAYED`.
-        disturbed: Whether the environment marked the step as disturbed, at each step.
+        calm: Whether the environment did not mark the step as disturbed, at each step: where it
+            did, a late host or sender has a part in the numbers.
         cut: Whether the log's last line was cut off and left out.
     """
 
@@ -64,7 +65,7 @@ class Recording:
     replicas: tuple[int, ...]
     ticks: tuple[int, ...]
     measured: Mapping[str, Array]
-    disturbed: tuple[bool, ...]
+    calm: NDArray[np.bool_]
     cut: bool
 
     @property
@@ -198,6 +199,6 @@ def _recording(
         replicas=tuple(int(info["controls"][control]) for info in infos),
         ticks=tuple(int(info["tick"]) for info in infos),
         measured=measured,
-        disturbed=tuple(bool(info.get("disturbed")) for info in infos),
+        calm=np.array([not info.get("disturbed") for info in infos]),
         cut=cut,
     )
