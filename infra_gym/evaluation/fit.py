@@ -179,7 +179,8 @@ def scale(
     """What metrics may differ by: the twin's own spread and the resolution; shapes ``(..., n)``."""
     absolute = np.array([resolution[name][0] for name in names])
     share = np.array([resolution[name][1] for name in names])
-    return np.sqrt(deviation**2 + absolute**2 + (share * mean) ** 2)
+    differs: Array = np.sqrt(deviation**2 + absolute**2 + (share * mean) ** 2)
+    return differs
 
 
 class _Search:
@@ -207,8 +208,9 @@ class _Search:
             self._rescale(best)
             for axis in _SEARCHED:
                 reach = (self.high[axis] - self.low[axis]) / 4**sweep
-                ends = np.clip(best[axis] + [-reach, reach], self.low[axis], self.high[axis])
-                grid = np.append(np.linspace(*ends, _GRID), best[axis])
+                lowest = max(best[axis] - reach, self.low[axis])
+                highest = min(best[axis] + reach, self.high[axis])
+                grid = np.append(np.linspace(lowest, highest, _GRID), best[axis])
                 points = self._along(best, axis, grid)
                 best = points[int(np.argmin(self._losses(points).sum(axis=1)))]
         return best

@@ -185,7 +185,8 @@ class Predictor:
     def _possible(self, values: Array) -> Array:
         """``values`` where the metrics can be: at least 0, a share at most 1."""
         most = [1.0 if PREDICTED[name] == "ratio" else np.inf for name in self.names]
-        return np.clip(values, 0.0, most)
+        clipped: Array = np.clip(values, 0.0, most)
+        return clipped
 
 
 def _block(misses: Sequence[Array], rng: np.random.Generator) -> Array:
