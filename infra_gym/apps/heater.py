@@ -12,7 +12,7 @@ connection carries one request.
 The service is a wait by default (``--work wait``): its end follows from the arrival times alone, by
 the recursion of a queue with several servers, so a late event loop delays one answer and never the
 next. ``--work cpu`` burns that much processor time in threads instead; on a shared machine it
-measures the host.
+measures the host. ``--service exponential`` draws the lengths of services; that is then their mean.
 
 SIGTERM: ``/ready`` turns to 503 and work is still taken for ``--drain`` seconds (so that whoever
 sends can look away), then nothing new is accepted, what is in flight is finished, and the program
@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import heapq
+import random
 import signal
 import sys
 import time
@@ -41,6 +42,18 @@ HEAD_DEADLINE_S = 2.0
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 503: "Service Unavailable"}
 
 
+Service = Callable[[], float]
+"""How long the next service takes, in seconds."""
+
+
+def service_of(kind: str, mean: float, seed: int) -> Service:
+    """``constant``: each as long; ``exponential``: drawn by ``seed``."""
+    if kind == "constant":
+        return lambda: mean
+    rng = random.Random(seed)  # noqa: S311 - a simulation
+    return lambda: mean * rng.expovariate(1.0)
+
+
 class Work(Protocol):
     """How the service's time is spent."""
 
@@ -54,14 +67,14 @@ class Work(Protocol):
 class TimedWork:
     """A wait: a request ends at max(arrival, first free slot) + service time, exactly."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, slots: int, service_time: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, slots: int, service: Service) -> None:
         self._loop = loop
-        self._service_time = service_time
+        self._service = service
         self._free_at = [0.0] * slots
 
     def begin(self, arrival: float, done: Callable[[float], None]) -> None:
         """See :class:`Work`."""
-        end = max(arrival, self._free_at[0]) + self._service_time
+        end = max(arrival, self._free_at[0]) + self._service()
         heapq.heapreplace(self._free_at, end)
         self._loop.call_at(end, done, end)
 
@@ -72,18 +85,18 @@ class TimedWork:
 class ProcessorWork:
     """Processor time, one thread a slot."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, slots: int, service_time: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, slots: int, service: Service) -> None:
         self._loop = loop
-        self._service_time = service_time
+        self._service = service
         self._threads = ThreadPoolExecutor(slots, thread_name_prefix="slot")
 
     def begin(self, arrival: float, done: Callable[[float], None]) -> None:  # noqa: ARG002
         """See :class:`Work`."""
-        future = self._loop.run_in_executor(self._threads, self._burn)
+        future = self._loop.run_in_executor(self._threads, self._burn, self._service())
         future.add_done_callback(lambda _: done(self._loop.time()))
 
-    def _burn(self) -> None:
-        end = time.thread_time() + self._service_time
+    def _burn(self, seconds: float) -> None:
+        end = time.thread_time() + seconds
         while time.thread_time() < end:
             pass
 
@@ -271,7 +284,15 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, required=True, help="port to listen on")
     parser.add_argument("--slots", type=int, default=4, help="requests served at once")
-    parser.add_argument("--service-time", type=float, default=0.1, help="seconds a request takes")
+    parser.add_argument(
+        "--service-time", type=float, default=0.1, help="seconds a request takes, or the mean"
+    )
+    parser.add_argument(
+        "--service",
+        choices=("constant", "exponential"),
+        default="constant",
+        help="whether all take as long; the port seeds the draws",
+    )
     parser.add_argument("--queue-limit", type=int, default=64, help="requests that may wait")
     parser.add_argument("--work", choices=("wait", "cpu"), default="wait", help="what a slot does")
     parser.add_argument("--drain", type=float, default=1.0, help="seconds after SIGTERM")
@@ -292,7 +313,9 @@ async def run(options: argparse.Namespace) -> None:
         loop,
         slots=options.slots,
         queue_limit=options.queue_limit,
-        work=kind(loop, options.slots, options.service_time),
+        work=kind(
+            loop, options.slots, service_of(options.service, options.service_time, options.port)
+        ),
         ready=options.start_delay == 0,
     )
     stop = asyncio.Event()

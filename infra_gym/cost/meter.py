@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from infra_gym.definitions.models import Prices
 
 SECONDS_PER_HOUR = 3600.0
@@ -25,4 +28,10 @@ class Meter:
         """
         if replicas < 0 or seconds < 0:
             raise ValueError(f"replicas and seconds must not be negative: {replicas}, {seconds}")
+        return replicas * self.prices.replica_usd_per_hour * seconds / SECONDS_PER_HOUR
+
+    def costs_usd(
+        self, replicas: NDArray[np.int64], seconds: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The same for many environments at once, whose numbers are known not to be negative."""
         return replicas * self.prices.replica_usd_per_hour * seconds / SECONDS_PER_HOUR

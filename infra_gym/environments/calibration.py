@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import SettingsError
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
-from infra_gym.worlds.simulated import twin_inputs
+from infra_gym.worlds.twin_inputs import twin_inputs
 
 VERSION = 1
 

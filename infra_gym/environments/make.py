@@ -11,20 +11,22 @@ from infra_gym.definitions.catalog import find_definition
 from infra_gym.definitions.models import Definition
 from infra_gym.environments.calibration import read_calibration
 from infra_gym.environments.env import InfraEnv, OnFailure
-from infra_gym.environments.place import Place, without_programs
+from infra_gym.environments.place import Fidelity, Place, find_place, without_programs
 from infra_gym.errors import MissingProgramError, SettingsError, did_you_mean
 from infra_gym.settings import Settings, Target, load_settings
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
-from infra_gym.stack import Stack, unique_name
+from infra_gym.stack import Stack
 from infra_gym.task.controls import ActionMode
 from infra_gym.task.task import Task
 from infra_gym.terraform.documents import Event
-from infra_gym.workloads import Workload, parse_workload
 from infra_gym.worlds.base import World
 from infra_gym.worlds.dry import DryRun
 from infra_gym.worlds.episode import Overrun
 from infra_gym.worlds.live import LiveOptions, LiveWorld
 from infra_gym.worlds.simulated import SimulatedWorld
+
+Parameters = WebAppParameters | WebAppSpread | None
+"""Of the twin: a point, what is drawn from episode by episode, or the defaults."""
 
 
 def make(
@@ -34,6 +36,7 @@ def make(
     project: str | None = None,
     environment: str | None = None,
     dry_run: bool = False,
+    fidelity: Fidelity | None = None,
     interval_s: float | None = None,
     workload: Mapping[str, Any] | None = None,
     action: ActionMode | None = None,
@@ -57,6 +60,8 @@ def make(
         project: First part of all names.
         environment: Second part, owned by one run at a time; left out, a unique one is made.
         dry_run: Touch nothing: ``reset`` prints the plan, metrics come from the simulator.
+        fidelity: Of the simulator, so for ``sim`` only: ``reference`` (default), request by
+            request; ``fluid``, by flows: many times faster, and nearly as true.
         interval_s: Another length of a step, in seconds.
         workload: Another load, such as ``{"profile": "constant", "mean_rps": 30}``.
         action: ``delta`` or ``absolute``; default: the definition's.
@@ -79,6 +84,7 @@ def make(
         SettingsError: An argument or setting that cannot be.
     """
     _one_of("action", action, (None, *get_args(ActionMode)))
+    _one_of("fidelity", fidelity, (None, *get_args(Fidelity)))
     _one_of("overrun", overrun, get_args(Overrun))
     _one_of("on_failure", on_failure, get_args(OnFailure))
     found = find_definition(definition)
@@ -89,10 +95,11 @@ def make(
         budget_usd=budget_usd,
         max_seconds=max_seconds,
     )
-    load = found.workload if workload is None else parse_workload(workload)
-    place = _place(found, settings, interval_s, load)
+    place = find_place(found, settings, interval_s, workload)
     parameters = _parameters(found, place, calibration, randomise=randomise)
-    world = _world(found, settings, place, overrun, on_event, parameters, dry_run=dry_run)
+    world = _world(
+        found, settings, place, overrun, on_event, parameters, fidelity=fidelity, dry_run=dry_run
+    )
     return InfraEnv(
         found,
         place,
@@ -123,36 +130,10 @@ def _seconds(settings: Settings, *, has_stack: bool) -> float | None:
     return expiry_s if settings.max_seconds is None else min(settings.max_seconds, expiry_s)
 
 
-def _place(
-    definition: Definition, settings: Settings, interval_s: float | None, workload: Workload
-) -> Place:
-    target = settings.target
-    declared = definition.interval_s.get(target)
-    has_target = target in definition.layers or (target == "sim" and definition.simulator)
-    if declared is None or not has_target:
-        targets = sorted([*definition.layers, *(["sim"] if definition.simulator else [])])
-        raise SettingsError(
-            f"{definition.id} has no target {target!r}. Its targets: {', '.join(targets)}.",
-            next_command=f'gym.make("{definition.id}", target="{targets[0]}"), '
-            f"or --target {targets[0]}",
-        )
-    interval = declared if interval_s is None else interval_s
-    if not isinstance(interval, int | float) or not 0.5 <= interval < float("inf"):
-        raise SettingsError(f"interval_s must be at least 0.5 seconds, not {interval!r}")
-    return Place(
-        target=target,
-        project=settings.project,
-        environment=settings.environment or unique_name(definition.id, target),
-        interval_s=float(interval),
-        time_scale=definition.scale(target),
-        workload=workload,
-    )
-
-
 def _parameters(
     definition: Definition, place: Place, calibration: str | Path | None, *, randomise: bool
-) -> WebAppParameters | WebAppSpread | None:
-    """What the twin is like; ``None``: the defaults."""
+) -> Parameters:
+    """What the twin is like."""
     if calibration is None and randomise:
         raise SettingsError(
             "randomise needs a calibration, whose spread it draws from.",
@@ -176,8 +157,9 @@ def _world(
     place: Place,
     overrun: Overrun,
     on_event: Callable[[str, Event], None] | None,
-    parameters: WebAppParameters | WebAppSpread | None,
+    parameters: Parameters,
     *,
+    fidelity: Fidelity | None,
     dry_run: bool,
 ) -> World:
     def twin() -> SimulatedWorld:
@@ -190,7 +172,12 @@ def _world(
         )
 
     if place.target == "sim":
-        return twin()
+        return _fluid(definition, place, parameters) if fidelity == "fluid" else twin()
+    if fidelity is not None:
+        raise SettingsError(
+            f"fidelity={fidelity!r} is of the simulator, and {place.target!r} is no simulator.",
+            next_command=f'gym.make("{definition.id}", target="sim", fidelity="{fidelity}")',
+        )
     try:
         stack = Stack(
             layers=definition.layers[place.target],
@@ -214,4 +201,21 @@ def _world(
         options=LiveOptions(
             interval_s=place.interval_s, time_scale=place.time_scale, overrun=overrun
         ),
+    )
+
+
+def _fluid(definition: Definition, place: Place, parameters: Parameters) -> World:
+    if isinstance(parameters, WebAppSpread):
+        raise SettingsError(
+            "The fluid form cannot draw its parameters anew for every episode.",
+            next_command='leave randomise out, or use fidelity="reference"',
+        )
+    from infra_gym.worlds.fluid import FluidWorld  # brings numba, which takes a while
+
+    return FluidWorld(
+        definition,
+        workload=place.workload,
+        interval_s=place.interval_s,
+        time_scale=place.time_scale,
+        parameters=parameters,
     )

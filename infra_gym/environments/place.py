@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from infra_gym.definitions.models import Definition
-from infra_gym.errors import MissingProgramError
-from infra_gym.settings import Target
-from infra_gym.workloads import Workload
+from infra_gym.errors import MissingProgramError, SettingsError
+from infra_gym.settings import Settings, Target
+from infra_gym.stack import unique_name
+from infra_gym.workloads import Workload, parse_workload
+
+Fidelity = Literal["reference", "fluid"]
+"""How a simulator goes: request by request, or by flows."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,47 @@ class Place:
     interval_s: float
     time_scale: float
     workload: Workload
+
+
+def find_place(
+    definition: Definition,
+    settings: Settings,
+    interval_s: float | None,
+    workload: Mapping[str, Any] | None,
+) -> Place:
+    """Where an environment of ``definition`` lives.
+
+    Args:
+        definition: The environment.
+        settings: Target and names.
+        interval_s: Another length of a step than the definition's, in seconds.
+        workload: Another load than the definition's.
+
+    Raises:
+        SettingsError: The definition has no such target, or the interval cannot be.
+        UsageError: The workload cannot be.
+    """
+    target = settings.target
+    declared = definition.interval_s.get(target)
+    has_target = target in definition.layers or (target == "sim" and definition.simulator)
+    if declared is None or not has_target:
+        targets = sorted([*definition.layers, *(["sim"] if definition.simulator else [])])
+        raise SettingsError(
+            f"{definition.id} has no target {target!r}. Its targets: {', '.join(targets)}.",
+            next_command=f'gym.make("{definition.id}", target="{targets[0]}"), '
+            f"or --target {targets[0]}",
+        )
+    interval = declared if interval_s is None else interval_s
+    if not isinstance(interval, int | float) or not 0.5 <= interval < float("inf"):
+        raise SettingsError(f"interval_s must be at least 0.5 seconds, not {interval!r}")
+    return Place(
+        target=target,
+        project=settings.project,
+        environment=settings.environment or unique_name(definition.id, target),
+        interval_s=float(interval),
+        time_scale=definition.scale(target),
+        workload=definition.workload if workload is None else parse_workload(workload),
+    )
 
 
 def without_programs(error: MissingProgramError, definition: Definition) -> MissingProgramError:

@@ -9,6 +9,9 @@ from infra_gym.errors import DefinitionError
 
 ENTRY_POINT = "infra_gym.environments.make:make"
 
+VECTOR_ENTRY_POINTS = {"webapp": "infra_gym.environments.webapp_vector:WebAppVectorEnv"}
+"""The vector form of the definitions that have this simulator."""
+
 SIMULATED = {
     "BatchScheduling-v0": "infra_gym.environments.batch:BatchScheduling",
     "Scaling-v0": "infra_gym.environments.scaling:Scaling",
@@ -30,14 +33,16 @@ def register_all() -> None:
         if environment_id in gym.registry:
             continue
         try:
-            steps = find_definition(environment_id).max_episode_steps
+            found = find_definition(environment_id)
+            steps, vector = found.max_episode_steps, VECTOR_ENTRY_POINTS.get(found.simulator or "")
         except DefinitionError:
             # Somebody's unfinished file must not take every other environment away, nor be talked
             # of by those who do not ask for it: making it tells what is wrong.
-            steps = None
+            steps = vector = None
         gym.register(
             environment_id,
             entry_point=ENTRY_POINT,
+            vector_entry_point=vector,
             kwargs={"definition": environment_id},
             max_episode_steps=steps,
             nondeterministic=True,  # live targets are; the simulator is not

@@ -27,24 +27,22 @@ class Picture:
             for name in self._names
             if name in definition.metrics
         }
-        self._history: dict[str, list[float]] = {}
+        self._outcomes: list[Outcome] = []
 
     def begin(self, outcome: Outcome) -> None:
         """Forget the episode before."""
-        self._history = {name: [] for name in [*self._names, "reward"]}
-        self.add(outcome)
+        self._outcomes = [outcome]
 
     def add(self, outcome: Outcome) -> None:
         """One more step."""
-        for name in self._names:
-            self._history[name].append(outcome.metrics[name])
-        self._history["reward"].append(outcome.reward)
+        self._outcomes.append(outcome)
 
     def text(self) -> str:
         """A line a metric: its name, a sparkline of the last steps, its value and unit."""
-        width = max((len(name) for name in self._history), default=0)
+        history = self._history()
+        width = max(len(name) for name in history)
         lines = [self._title]
-        for name, values in self._history.items():
+        for name, values in history.items():
             shown = f"{values[-1]:.4g} {self._units.get(name, '')}".rstrip()
             lines.append(f"{name:>{width}} {sparkline(values[-40:]):<40} {shown}")
         return "\n".join(lines)
@@ -55,9 +53,15 @@ class Picture:
         image = Image.new("RGB", (_WIDTH, height), _BACKGROUND)
         draw = ImageDraw.Draw(image)
         draw.text((_MARGIN, _MARGIN), self._title, fill=_TEXT)
-        for row, (name, values) in enumerate(self._history.items()):
+        for row, (name, values) in enumerate(self._history().items()):
             self._curve(draw, _MARGIN * 3 + row * _ROW_HEIGHT, name, values)
         return np.asarray(image, dtype=np.uint8)
+
+    def _history(self) -> dict[str, list[float]]:
+        history = {
+            name: [outcome.metrics[name] for outcome in self._outcomes] for name in self._names
+        }
+        return {**history, "reward": [outcome.reward for outcome in self._outcomes]}
 
     def _curve(self, draw: ImageDraw.ImageDraw, top: int, name: str, values: list[float]) -> None:
         left, right = 200, _WIDTH - _MARGIN

@@ -5,7 +5,16 @@ comparisons, ``and``/``or``/``not``, ``a if c else b`` and a few functions. It i
 that anyone may have written, so it can neither run code nor hang.
 """
 
+from infra_gym.expressions.columns import ColumnExpression
 from infra_gym.expressions.expression import FUNCTIONS, Expression, names_in
 from infra_gym.expressions.postfix import Operation, Program, postfix
 
-__all__ = ["FUNCTIONS", "Expression", "Operation", "Program", "names_in", "postfix"]
+__all__ = [
+    "FUNCTIONS",
+    "ColumnExpression",
+    "Expression",
+    "Operation",
+    "Program",
+    "names_in",
+    "postfix",
+]

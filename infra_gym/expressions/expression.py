@@ -111,9 +111,8 @@ class Expression:
         Raises:
             ExpressionError: ``values`` lacks one of :attr:`names`.
         """
-        missing = self.names - values.keys()
-        if missing:
-            name = min(missing)
+        if not self.names <= values.keys():
+            name = min(self.names - values.keys())
             raise ExpressionError(
                 f"{name!r} has no value, and {self.text!r} needs it."
                 f"{did_you_mean(name, sorted(values))}"

@@ -64,23 +64,16 @@ class WebApp:
     ) -> None:
         _check_arrivals(arrivals_s, schedule_s)
         _check(1, slots=slots, max_replicas=max_replicas)
-        _check(queue.ROUNDING_S, service_time_s=service_time_s, timeout_s=timeout_s)
-        _check(0, replicas=replicas, queue_limit=queue_limit, max_in_flight=max_in_flight)
-        if service not in ("constant", "exponential"):
-            raise UsageError(f"A service is constant or exponential, not {service!r}.")
-        real = parameters or WebAppParameters()
-        rules = np.empty(queue.RULES)
-        rules[queue.SERVICE_TIME] = service_time_s * real.service_time_factor
-        rules[queue.EXPONENTIAL] = service == "exponential"
-        rules[queue.QUEUE_LIMIT] = queue_limit
-        rules[queue.TIMEOUT_AFTER] = timeout_s
-        rules[queue.MAX_IN_FLIGHT] = max_in_flight
-        rules[queue.BOOT] = real.boot_s
-        rules[queue.DRAIN] = real.drain_s
-        rules[queue.OVERHEAD] = real.overhead_s
-        rules[queue.APPLY] = real.apply_s
-        rules[queue.SCHEDULE] = math.inf if schedule_s is None else schedule_s
-        rules[[queue.BALANCING_KEY, queue.SERVICE_KEY]] = draw_keys(seed)
+        rules = app_rules(
+            service_time_s=service_time_s,
+            service=service,
+            queue_limit=queue_limit,
+            timeout_s=timeout_s,
+            max_in_flight=max_in_flight,
+            parameters=parameters,
+            schedule_s=schedule_s,
+            seed=seed,
+        )
         never = [math.inf] if len(arrivals_s) == 0 else []
         self._arrivals = np.append(arrivals_s, never)
         self._max_replicas = max_replicas
@@ -121,7 +114,7 @@ class WebApp:
         return Counts(
             since_s=since_s,
             until_s=self.now_s,
-            latencies={code: tuple(cells[cut]) for code, cut in _CELLS.items()},
+            latencies={code: cells[cut] for code, cut in _CELLS.items()},
             busy_s={name: busy for name, (busy, _, _) in told if busy == busy},
             ready={name: ready == 1.0 for name, (_, ready, _) in told if ready == ready},
             started_s={name: started for name, (_, _, started) in told if started == started},
@@ -133,6 +126,42 @@ class WebApp:
             raise UsageError(
                 f"A twin cannot have {replicas} replicas, only 0 to {self._max_replicas}."
             )
+
+
+def app_rules(
+    *,
+    service_time_s: float,
+    service: Service,
+    queue_limit: int,
+    timeout_s: float,
+    max_in_flight: int,
+    parameters: WebAppParameters | None,
+    schedule_s: float | None,
+    seed: int,
+) -> queue.Floats:
+    """What one app keeps to, in the form that the compiled functions take; see :class:`WebApp`.
+
+    Raises:
+        UsageError: A parameter is out of range.
+    """
+    _check(queue.ROUNDING_S, service_time_s=service_time_s, timeout_s=timeout_s)
+    _check(0, queue_limit=queue_limit, max_in_flight=max_in_flight)
+    if service not in ("constant", "exponential"):
+        raise UsageError(f"A service is constant or exponential, not {service!r}.")
+    real = parameters or WebAppParameters()
+    rules = np.empty(queue.RULES)
+    rules[queue.SERVICE_TIME] = service_time_s * real.service_time_factor
+    rules[queue.EXPONENTIAL] = service == "exponential"
+    rules[queue.QUEUE_LIMIT] = queue_limit
+    rules[queue.TIMEOUT_AFTER] = timeout_s
+    rules[queue.MAX_IN_FLIGHT] = max_in_flight
+    rules[queue.BOOT] = real.boot_s
+    rules[queue.DRAIN] = real.drain_s
+    rules[queue.OVERHEAD] = real.overhead_s
+    rules[queue.APPLY] = real.apply_s
+    rules[queue.SCHEDULE] = math.inf if schedule_s is None else schedule_s
+    rules[[queue.BALANCING_KEY, queue.SERVICE_KEY]] = draw_keys(seed)
+    return rules
 
 
 def draw_keys(seed: int) -> queue.Floats:

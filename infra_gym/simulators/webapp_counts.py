@@ -25,8 +25,8 @@ class Counts:
 
     since_s: float
     until_s: float
-    latencies: dict[str, tuple[int, ...]]
-    """Per code: requests in each bucket of :data:`BUCKETS_S` (not cumulative)."""
+    latencies: dict[str, list[int]]
+    """Per code: requests in the buckets up to each bound of :data:`BUCKETS_S`, as ``le`` counts."""
     busy_s: dict[str, float]
     """Per replica: busy slot-seconds divided by slots, as ``heater_busy_seconds_total``. Work in
     progress counts, and so do replicas that are gone by now but worked in this time."""
@@ -40,7 +40,7 @@ class Counts:
     @property
     def requests(self) -> dict[str, int]:
         """Ended requests per code."""
-        return {code: sum(counts) for code, counts in self.latencies.items()}
+        return {code: counts[-1] for code, counts in self.latencies.items()}
 
     def within(self, latency_s: float, code: str = "200") -> int:
         """Requests of ``code`` in buckets up to ``le=latency_s``, a bound of :data:`BUCKETS_S`."""
@@ -48,4 +48,4 @@ class Counts:
             raise UsageError(
                 f"{latency_s} s is no bucket's bound.", next_command=f"choose one of {BUCKETS_S}"
             )
-        return sum(self.latencies[code][: BUCKETS_S.index(latency_s) + 1])
+        return self.latencies[code][BUCKETS_S.index(latency_s)]

@@ -110,7 +110,8 @@ class Apps(NamedTuple):
     open_cells: Integers
     """The same shape: where they are counted in ``latencies``."""
     latencies: Integers
-    """Shape (n, codes x buckets): requests that ended in the last step."""
+    """Shape (n, codes x buckets): requests that ended in the last step, of each code and in the
+    buckets up to each bound."""
     seen: Floats
     """Shape (n, r, 3): of each replica number, in the last step, busy slot-seconds over slots, and,
     at its end, whether it was ready (1 or 0) and when it was started. NaN: there was none."""
@@ -154,6 +155,9 @@ def begin(apps: Apps, place: int, rules: Floats, replicas: int) -> None:
         apps.marks[place, mark] = 0
     for row in range(apps.times.shape[1]):
         apps.times[place, row, GONE] = apps.times[place, row, FREE] = -math.inf
+        apps.times[place, row, WORK] = 0.0
+        for slot in range(apps.slots.shape[2]):
+            apps.slots[place, row, slot] = -math.inf
     for number in range(replicas):
         _start(apps, place, number, 0.0, 0.0)
 
@@ -186,6 +190,7 @@ def advance(apps: Apps, place: int, arrivals: Floats, until_s: float, replicas: 
         _scale(apps, place, replicas)
     _pass_time(apps, place, arrivals, until_s, until_s)
     marks[OPEN] = _forget_ended(apps.open_s[place], apps.open_cells[place], marks[OPEN], until_s)
+    _accumulate(latencies)
     _look(apps, place, since_s)
 
 
@@ -387,6 +392,13 @@ def _start(apps: Apps, place: int, number: int, started_s: float, ready_s: float
     places[NEXT] = places[HEAD] = places[WAITING] = 0
     for slot in range(apps.slots.shape[2]):
         apps.slots[place, row, slot] = -math.inf
+
+
+@compiled
+def _accumulate(latencies: Integers) -> None:
+    for cell in range(len(latencies)):
+        if cell % BUCKETS:
+            latencies[cell] += latencies[cell - 1]
 
 
 @compiled

@@ -44,10 +44,11 @@ class Controls:
 
     def __init__(self, controls: Mapping[str, Control], mode: ActionMode | None = None) -> None:
         self._controls = dict(controls)
-        self._changes = {name: _changes(control, mode) for name, control in controls.items()}
+        self.changes = {name: _changes(control, mode) for name, control in controls.items()}
+        """For each control what its actions add to it; ``None``: they are its values."""
         self.sizes = tuple(
             len(changes) if changes else control.high - control.low + 1
-            for control, changes in zip(controls.values(), self._changes.values(), strict=True)
+            for control, changes in zip(controls.values(), self.changes.values(), strict=True)
         )
         self.space: spaces.Space[Any] = (
             spaces.Discrete(self.sizes[0])
@@ -67,9 +68,7 @@ class Controls:
             ActionError: Not an integer of the action space (NaN, wrong shape, out of range).
         """
         wished = {}
-        for (name, changes), index in zip(
-            self._changes.items(), self._indices(action), strict=True
-        ):
+        for (name, changes), index in zip(self.changes.items(), self._indices(action), strict=True):
             wished[name] = (
                 current[name] + changes[index] if changes else self._controls[name].low + index
             )
@@ -85,6 +84,8 @@ class Controls:
         )
 
     def _indices(self, action: Any) -> list[int]:
+        if isinstance(action, int | np.integer) and len(self.sizes) == 1:
+            return [self._index(action, self.sizes[0])]
         parts = np.asarray(action, dtype=object).reshape(-1)
         if len(parts) != len(self.sizes):
             raise ActionError(

@@ -31,6 +31,7 @@ class Formulas:
             raise DefinitionError(
                 f"metrics need each other: {' -> '.join(error.args[1])}"
             ) from None
+        self.expressions = {name: formulas[name] for name in order}
         self._formulas = {name: (formulas[name], metrics[name].empty) for name in order}
 
     def evaluate(self, values: Mapping[str, float]) -> tuple[dict[str, float], frozenset[str]]:

@@ -17,7 +17,7 @@ class ObservationVector:
     """A flat float32 vector of shape ``(n,)`` in the definition's order, clipped to its bounds."""
 
     def __init__(self, observations: Sequence[Observation]) -> None:
-        self._observations = tuple(observations)
+        self._metrics = tuple((entry.metric, entry.change) for entry in observations)
         self.names = tuple(observation.name for observation in observations)
         self.space = spaces.Box(
             low=np.array([observation.low for observation in observations], dtype=np.float32),
@@ -27,10 +27,13 @@ class ObservationVector:
 
     def build(self, values: Mapping[str, float], before: Mapping[str, float] | None) -> Vector:
         """The vector for ``values``; changes are against ``before`` (0 where there is none)."""
-        raw = [
-            values[entry.metric] - (before or values)[entry.metric]
-            if entry.change
-            else values[entry.metric]
-            for entry in self._observations
-        ]
-        return np.clip(np.array(raw, dtype=np.float32), self.space.low, self.space.high)
+        earlier = before or values
+        vector = np.array(
+            [
+                values[metric] - earlier[metric] if change else values[metric]
+                for metric, change in self._metrics
+            ],
+            dtype=np.float32,
+        )
+        np.maximum(vector, self.space.low, out=vector)
+        return np.minimum(vector, self.space.high, out=vector)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import DefinitionError, NotReadyError
@@ -72,7 +72,8 @@ class SimulatedWorld:
             time_scale=self._time_scale,
             seed=seed,
         )
-        inputs = twin_inputs(self._definition)
+        heater = self._definition.inputs_of("local/heater")
+        siege = self._definition.inputs_of("local/siege-engine")
         parameters = self._drawn(seed)
         self._app = WebApp(
             schedule.times,
@@ -81,8 +82,8 @@ class SimulatedWorld:
             parameters=parameters,
             schedule_s=schedule.seconds,
             seed=seed,
-            **inputs["heater"],
-            **inputs["siege-engine"],
+            **{name: heater[name] for name in _HEATER_INPUTS if name in heater},
+            **{name: siege[name] for name in _SIEGE_INPUTS if name in siege},
         )
         self._tick = 0
         reading = self._reading(self._app.advance(0.0, controls[self._replicas]))
@@ -124,27 +125,8 @@ class SimulatedWorld:
         )
 
 
-_TWIN_INPUTS = {
-    "heater": ("slots", "service_time_s", "service", "queue_limit"),
-    "siege-engine": ("timeout_s", "max_in_flight"),
-}
-
-
-def twin_inputs(definition: Definition, provider: str = "local") -> dict[str, dict[str, Any]]:
-    """What the twin takes from the layers' inputs, by the layer's short name: literals only.
-
-    Args:
-        definition: The environment.
-        provider: Whose layers.
-    """
-    return {
-        layer: {
-            name: value
-            for name, value in definition.inputs_of(f"{provider}/{layer}").items()
-            if name in names
-        }
-        for layer, names in _TWIN_INPUTS.items()
-    }
+_HEATER_INPUTS = ("slots", "service_time_s", "service", "queue_limit")
+_SIEGE_INPUTS = ("timeout_s", "max_in_flight")
 
 
 def _only_control(definition: Definition) -> str:

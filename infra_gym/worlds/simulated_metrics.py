@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from itertools import accumulate
+from functools import reduce
 from operator import add
 from typing import TypeVar
 
@@ -130,12 +130,12 @@ class _Asked:
     def _total(self, metric: CounterMetric) -> Callable[[Counts], float]:
         name, labels = self._selector(metric.counter)
         if (name, labels) == (_BUSY, {}):
-            return lambda counts: sum(counts.busy_s.values())
+            return lambda counts: reduce(add, counts.busy_s.values(), 0.0)
         if name == _REQUESTS and labels.keys() <= {"code"}:
-            return _requests(_codes(labels), len(BUCKETS_S))
+            return _requests(_codes(labels), len(BUCKETS_S) - 1)
         bounds = labels.get("le", ())
         if name == f"{_LATENCY}_bucket" and labels.keys() <= {"code", "le"} and len(bounds) == 1:
-            return _requests(_codes(labels), self._bucket(bounds[0]) + 1)
+            return _requests(_codes(labels), self._bucket(bounds[0]))
         raise self._unknown()
 
     def _quantile(self, metric: HistogramMetric) -> Number:
@@ -152,10 +152,9 @@ class _Asked:
             starved = next(entry.high for entry in observed if entry.metric == self._name)
 
         def number(counts: Counts) -> float | None:
-            buckets = counts.latencies[first]
+            rising = counts.latencies[first]
             for code in others:
-                buckets = tuple(map(add, buckets, counts.latencies[code]))
-            rising = list(accumulate(buckets))
+                rising = list(map(add, rising, counts.latencies[code]))
             if rising[-1]:
                 return quantile_of_rising(metric.quantile, BUCKETS_S, rising)
             return starved if any(counts.requests.values()) else None
@@ -204,9 +203,9 @@ def _codes(labels: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     return tuple(code for code in CODES if code in labels.get("code", CODES))
 
 
-def _requests(codes: tuple[str, ...], buckets: int) -> Callable[[Counts], float]:
-    """Requests of these codes in the first ``buckets`` buckets."""
-    return lambda counts: float(sum(sum(counts.latencies[code][:buckets]) for code in codes))
+def _requests(codes: tuple[str, ...], bucket: int) -> Callable[[Counts], float]:
+    """Requests of these codes in the buckets up to this one."""
+    return lambda counts: float(sum([counts.latencies[code][bucket] for code in codes]))
 
 
 def _rate(total: Callable[[Counts], float]) -> Number:

@@ -10,6 +10,7 @@ locals {
       "--port", tostring(var.port + index),
       "--slots", tostring(var.slots),
       "--service-time", tostring(var.service_time_s),
+      "--service", var.service,
       "--queue-limit", tostring(var.queue_limit),
       "--work", var.work,
       "--drain", tostring(var.drain_s),

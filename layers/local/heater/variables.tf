@@ -42,9 +42,20 @@ variable "slots" {
 }
 
 variable "service_time_s" {
-  description = "Seconds that a request takes."
+  description = "Seconds that a request takes, or their mean."
   type        = number
   default     = 0.1
+}
+
+variable "service" {
+  description = "Whether services take equally long: constant, or exponential (drawn, seeded by the port)."
+  type        = string
+  default     = "constant"
+
+  validation {
+    condition     = contains(["constant", "exponential"], var.service)
+    error_message = "service must be constant or exponential."
+  }
 }
 
 variable "queue_limit" {

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import heapq
+import statistics
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infra_gym.apps.heater import Heater, TimedWork, read_arguments
+from infra_gym.apps.heater import Heater, TimedWork, read_arguments, service_of
 
 
 def heater_of(loop, *, slots=2, service=1.0, queue_limit=2, ready=True):
-    work = TimedWork(loop, slots, service)
+    work = TimedWork(loop, slots, lambda: service)
     return Heater(loop, slots=slots, queue_limit=queue_limit, work=work, ready=ready)
 
 
@@ -102,3 +103,19 @@ def test_wrong_arguments_are_refused(arguments, capsys):
         read_arguments([*port, *arguments])
     assert caught.value.code == 2
     assert "--" in capsys.readouterr().err
+
+
+def test_exponential_services_have_the_mean_and_follow_the_seed():
+    draw, again, other = (service_of("exponential", 0.1, seed) for seed in (1, 1, 2))
+    drawn = [draw() for _ in range(20_000)]
+    assert drawn == [again() for _ in range(20_000)] != [other() for _ in range(20_000)]
+    # Four standard errors: 0.1 / sqrt(n) of the mean, 0.1 * sqrt(2 / n) of the deviation.
+    assert statistics.fmean(drawn) == pytest.approx(0.1, abs=0.004)
+    assert statistics.stdev(drawn) == pytest.approx(0.1, abs=0.004)
+    assert service_of("constant", 0.1, 1)() == 0.1
+
+
+def test_services_of_other_lengths_still_take_the_slot_that_is_free_first(loop):
+    lengths = iter([3.0, 1.0, 1.0, 1.0])
+    heater = Heater(loop, slots=2, queue_limit=9, work=TimedWork(loop, 2, lambda: next(lengths)))
+    assert [end for _, end in serve_at(loop, heater, [0.0] * 4)] == [3.0, 1.0, 2.0, 3.0]

@@ -6,6 +6,7 @@ import bisect
 import heapq
 import math
 from collections import Counter, deque
+from itertools import accumulate
 
 import numpy as np
 import pytest
@@ -261,7 +262,7 @@ def test_the_compiled_twin_counts_what_the_model_counts(case):
         counts = twin.advance(now, replicas)
         assert (counts.since_s, counts.until_s) == (since, now)
         assert counts.latencies == {
-            code: tuple(model.counted[code, bucket] for bucket in range(len(BUCKETS_S)))
+            code: list(accumulate(model.counted[code, bucket] for bucket in range(len(BUCKETS_S))))
             for code in CODES
         }
         assert counts.in_flight == len(model.open)

@@ -1,4 +1,4 @@
-"""The web app's twin against an independent recursion, queueing theory and cases by hand."""
+"""The web app's twin against an independent recursion and cases by hand."""
 
 from __future__ import annotations
 
@@ -57,10 +57,8 @@ def kiefer_wolfowitz(arrivals, replica_of, slots, service, queue_limit):
 
 
 def histogram(latencies) -> list[int]:
-    counts = [0] * len(BUCKETS_S)
-    for latency in latencies:
-        counts[bisect.bisect_left(BUCKETS_S, latency - 1e-9)] += 1
-    return counts
+    ascending = sorted(latency - 1e-9 for latency in latencies)
+    return [bisect.bisect_right(ascending, bound) for bound in BUCKETS_S]
 
 
 @settings(max_examples=40, deadline=None)
@@ -94,54 +92,11 @@ def test_latencies_and_rejections_equal_an_independent_recursion(
         arrivals, (draws * replicas).astype(int).tolist(), slots, service, queue_limit
     )
     served = [latency for latency in expected if latency is not None]
-    assert list(counts.latencies["200"]) == histogram(served)
+    assert counts.latencies["200"] == histogram(served)
     assert counts.requests["503"] == len(expected) - len(served)
     assert counts.requests["timeout"] == counts.requests["dropped"] == 0
     assert sum(counts.busy_s.values()) == pytest.approx(len(served) * service / slots)
     assert counts.in_flight == 0
-
-
-def crommelin(load_per_slot: float, slots: int) -> np.ndarray:
-    """Stationary number of requests in an M/D/c queue (Crommelin, 1932).
-
-    Within one service time D all that was served leaves and nothing that arrives does, so the
-    number seen every D is a chain: n' = max(n - c, 0) + Poisson(c * load).
-    """
-    size = 400
-    mean = load_per_slot * slots
-    logs = np.arange(size) * math.log(mean) - mean
-    arrive = np.exp(logs - np.array([math.lgamma(k + 1) for k in range(size)]))
-    chance = np.full(size, 1 / size)
-    for _ in range(3000):
-        stays = np.concatenate(([chance[: slots + 1].sum()], chance[slots + 1 :]))
-        chance = np.convolve(stays, arrive)[:size]
-        chance /= chance.sum()
-    return chance
-
-
-@pytest.mark.parametrize(("load", "slots"), [(0.5, 1), (0.8, 1), (0.6, 4), (0.8, 4)])
-def test_waiting_times_agree_with_m_d_c_theory(load, slots):
-    service = 0.1
-    rate = load * slots / service
-    seconds = 100_000 / rate
-    twin = web_app(
-        poisson(rate, seconds, seed=1),
-        replicas=1,
-        slots=slots,
-        service_time_s=service,
-        queue_limit=10**6,
-        timeout_s=1e6,
-        max_in_flight=10**6,
-        overhead_s=0.0,
-    )
-    counts = twin.advance(seconds, 1)
-    answered = counts.requests["200"]
-    in_system = crommelin(load, slots)
-    for services in (1, 2, 3, 4, 5):  # latency <= k D  <=>  fewer than k c requests on arrival
-        expected = in_system[: services * slots].sum()
-        measured = counts.within((0.1, 0.2, 0.3, 0.4, 0.5)[services - 1]) / answered
-        assert measured == pytest.approx(expected, abs=0.01)
-    assert counts.busy_s["replica-0"] / seconds == pytest.approx(load, rel=0.02)
 
 
 def test_added_replicas_shorten_the_wait():
@@ -174,7 +129,7 @@ def test_a_request_counts_at_its_end_and_a_full_queue_answers_503():
     assert first.busy_s == {"replica-0": pytest.approx(0.5)}
     second = twin.advance(1.2, 1)
     assert second.requests["200"] == 1
-    assert second.latencies["200"][BUCKETS_S.index(1.0)] == 1
+    assert (second.within(0.75), second.within(1.0)) == (0, 1)
     assert second.requests["503"] == 6  # at 0.5 to 0.9, and at 1.1
     assert (second.since_s, second.until_s) == (0.5, 1.2)
     assert second.busy_s == {"replica-0": pytest.approx(0.45 + 0.2)}
@@ -200,7 +155,7 @@ def test_the_client_gives_up_after_its_timeout_and_the_work_is_done_all_the_same
     twin = one_by_one(timeout_s=0.5)
     counts = twin.advance(0.95, 1)
     assert counts.requests["timeout"] == 1
-    assert counts.latencies["timeout"][BUCKETS_S.index(0.5)] == 1
+    assert [counts.within(bound, "timeout") for bound in (0.4, 0.5)] == [0, 1]
     assert counts.busy_s["replica-0"] == pytest.approx(0.95)
 
 
@@ -264,9 +219,9 @@ def test_steps_sum_to_the_run_whatever_their_length():
     stepped = WebApp(arrivals, replicas=2, seed=1)
     parts = [stepped.advance(until, 2) for until in [*np.arange(0.7, 60, 0.7), 1000.0]]
     for code, counts in at_once.latencies.items():
-        assert counts == tuple(
+        assert counts == [
             sum(column) for column in zip(*(p.latencies[code] for p in parts), strict=True)
-        )
+        ]
     assert sum(at_once.requests.values()) == len(arrivals)
     for name, seconds in at_once.busy_s.items():
         assert seconds == pytest.approx(sum(part.busy_s[name] for part in parts))

@@ -1,0 +1,314 @@
+"""Many simulated web apps at once: the vector form of every definition with that simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numpy.typing import ArrayLike, NDArray
+
+from infra_gym.definitions.catalog import find_definition
+from infra_gym.definitions.models import Definition
+from infra_gym.environments.place import Fidelity, Place, find_place
+from infra_gym.environments.vector import (
+    Generators,
+    autoreset,
+    check_first,
+    check_step,
+    count,
+    ends,
+    reset_mask,
+    seeds,
+)
+from infra_gym.errors import SettingsError, did_you_mean
+from infra_gym.settings import Target, load_settings
+from infra_gym.task.columns import ColumnMoves, ColumnOutcome, ColumnTask
+from infra_gym.task.controls import ActionMode
+from infra_gym.worlds.base import ResetMode
+from infra_gym.worlds.columns import ColumnWorld
+from infra_gym.worlds.fluid import FluidBatch
+from infra_gym.worlds.reference import ReferenceBatch
+
+Observations = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+class WebAppVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
+    """A batch of simulated environments of one definition, stepped in one compiled loop.
+
+    Each gives the numbers that a single one gives that was reset with the same seed. Money is not
+    spent here, so budgets do not apply.
+
+    Args:
+        num_envs: How many; at least 1.
+        definition: An environment's id, or the path of a YAML file; its simulator is ``webapp``.
+        target: ``sim``; else the settings must say so.
+        fidelity: ``reference``: request by request; ``fluid``: by flows, fast enough for batches of
+            thousands.
+        interval_s: Another length of a step, in seconds.
+        workload: Another load, such as ``{"profile": "constant", "mean_rps": 30}``.
+        action: ``delta`` or ``absolute``; default: the definition's.
+        max_episode_steps: Truncate episodes after so many steps.
+        autoreset_mode: What happens to an environment whose episode ended: ``NextStep`` (its next
+            step is a reset), ``SameStep`` (it is reset at once, the end is in ``info["final_obs"]``
+            and ``info["final_info"]``), ``Disabled`` (``reset`` with a ``reset_mask`` is due).
+        info: Whether ``reset`` and ``step`` return infos, with the keys of a single environment's.
+
+    Raises:
+        SettingsError: An argument that cannot be, or a target that is not simulated.
+        DefinitionError: The definition cannot be simulated.
+    """
+
+    metadata: dict[str, Any] = {  # noqa: RUF012 - as Gymnasium declares it
+        "render_modes": [],
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+    }
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        definition: str,
+        target: Target | None = None,
+        fidelity: Fidelity = "reference",
+        interval_s: float | None = None,
+        workload: Mapping[str, Any] | None = None,
+        action: ActionMode | None = None,
+        max_episode_steps: int | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        info: bool = False,
+    ) -> None:
+        self.num_envs = count("num_envs", num_envs)
+        self._max_steps = (
+            None if max_episode_steps is None else count("max_episode_steps", max_episode_steps)
+        )
+        self._autoreset = autoreset(autoreset_mode)
+        self.metadata = {**self.metadata, "autoreset_mode": self._autoreset}
+        self._info = info
+        self.definition = find_definition(definition)
+        settings = load_settings(target=target)
+        if settings.target != "sim":
+            raise SettingsError(
+                f"The batch of {self.definition.id} is simulated; there is none on target "
+                f"{settings.target!r}.",
+                next_command=f'gym.make_vec("{definition}", num_envs={num_envs}, '
+                f'vectorization_mode="async", target="{settings.target}"), or target="sim"',
+            )
+        self.place = find_place(self.definition, settings, interval_s, workload)
+        self._world: ColumnWorld = _column_world(
+            self.definition, self.num_envs, self.place, fidelity
+        )
+        self._task = ColumnTask(self.definition, self.num_envs, action)
+        self.single_action_space = self._task.single_action_space
+        self.single_observation_space = self._task.single_observation_space
+        self.action_space = self._task.action_space
+        self.observation_space = self._task.observation_space
+        self._initial = self._task.controls.initial
+        self._generators = Generators(self.num_envs)
+        self._seeds = [0] * self.num_envs
+        self._controls = self._still(self.num_envs).controls
+        self._ended = np.zeros(self.num_envs, dtype=np.bool_)
+        self._last: ColumnOutcome | None = None  # until the first reset
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Observations, dict[str, Any]]:
+        """Begin episodes.
+
+        Args:
+            seed: One for each environment; a single number s stands for s, s + 1, s + 2 and so on;
+                left out, the generators go on.
+            options: ``{"reset_mask": mask}``: only where the mask, bool of shape (num_envs,), is
+                true; and ``mode`` as for a single environment, which makes no difference here.
+
+        Raises:
+            SettingsError: The seeds or the options do not fit.
+        """
+        given = dict(options or {})
+        mask = reset_mask(given.pop("reset_mask", None), self.num_envs)
+        _check_options(given)
+        if self._last is None:
+            check_first(mask)
+        self._generators.seed(wanted := seeds(seed, self.num_envs), np.flatnonzero(mask))
+        moves = self._still(self.num_envs)
+        self._last = self._begin(np.flatnonzero(mask), self._last, moves, wanted)
+        infos = self._infos(self._last, moves, shown=mask, begun=mask) if self._info else {}
+        return self._last.observations.copy(), infos
+
+    def step(
+        self, actions: ArrayLike
+    ) -> tuple[Observations, NDArray[np.float64], Mask, Mask, dict[str, Any]]:
+        """A step of each environment; all arrays are new ones.
+
+        Raises:
+            ActionError: The actions are not of the action space; nothing has moved.
+            EpisodeOverError: Without autoreset: an environment's episode is over.
+            NotReadyError: ``reset`` comes first.
+        """
+        check_step(begun=self._last is not None, ended=self._ended, mode=self._autoreset)
+        moves = self._task.moves(actions, self._controls)
+        begun = self._ended.copy()
+        self._world.step(moves.controls[self._world.control], begun)
+        self._controls = moves.controls
+        outcome = self._outcome(moves)
+        if begun.any():  # their step is the reset
+            outcome = self._begin(np.flatnonzero(begun), outcome, moves)
+        truncations = self._truncations()
+        self._ended = truncations.copy()
+        infos: dict[str, Any] = {}
+        rewards = outcome.rewards
+        if self._autoreset == AutoresetMode.SAME_STEP and truncations.any():
+            last = self._infos(outcome, moves, shown=truncations) if self._info else {}
+            infos = ends(outcome.observations, truncations, last)
+            rewards = rewards.copy()
+            outcome = self._begin(np.flatnonzero(truncations), outcome, moves)
+            begun = truncations
+        if self._info:
+            every = np.ones(self.num_envs, dtype=np.bool_)
+            infos |= self._infos(outcome, moves, shown=every, begun=begun)
+        self._last = outcome
+        terminations = np.zeros(self.num_envs, dtype=np.bool_)
+        return (
+            outcome.observations.copy(),
+            rewards.copy(),
+            terminations,
+            truncations,
+            infos,
+        )
+
+    def _begin(
+        self,
+        places: NDArray[np.intp],
+        outcome: ColumnOutcome | None,
+        moves: ColumnMoves,
+        given: Sequence[int | None] | None = None,
+    ) -> ColumnOutcome:
+        """Begin episodes in ``places``, where ``outcome`` and ``moves`` are overwritten.
+
+        Args:
+            places: Which.
+            outcome: Of all environments; ``None``: there is none yet, and all begin.
+            moves: Of all environments.
+            given: Seeds of all environments; where there is none, the generators go on.
+        """
+        drawn = []
+        for place in places.tolist():
+            seed = given[place] if given is not None else None
+            if seed is None:
+                seed = int(self._generators[place].integers(2**31))
+            self._seeds[place] = seed
+            drawn.append(seed)
+        still = self._still(len(places))
+        self._world.begin(places, drawn, self._initial[self._world.control])
+        self._ended[places] = False
+        for name, control in still.controls.items():
+            self._controls[name][places] = control
+        measured, empty = self._world.read(places)
+        zeros = np.zeros(len(places))
+        part = self._task.outcome(
+            measured, still.controls, None, seconds=zeros, last_action=zeros, empty=empty
+        )
+        part.rewards[:] = 0.0
+        moves.overwrite(places, still)
+        if outcome is None:
+            return part
+        outcome.overwrite(places, part)
+        return outcome
+
+    def _outcome(self, moves: ColumnMoves) -> ColumnOutcome:
+        measured, empty = self._world.read()
+        until_s = self._world.ticks * self.place.interval_s
+        since_s = (self._world.ticks - 1) * self.place.interval_s
+        return self._task.outcome(
+            measured,
+            moves.controls,
+            None if self._last is None else self._last.metrics,
+            seconds=until_s - since_s,
+            last_action=moves.last_action,
+            empty=empty,
+        )
+
+    def _still(self, number: int) -> ColumnMoves:
+        """What a reset does with the controls."""
+        controls = {
+            name: np.full(number, value, dtype=np.int64) for name, value in self._initial.items()
+        }
+        clipped = {name: np.zeros(number, dtype=np.bool_) for name in controls}
+        return ColumnMoves(controls, np.zeros(number), clipped)
+
+    def _truncations(self) -> Mask:
+        if self._max_steps is None:
+            return np.zeros(self.num_envs, dtype=np.bool_)
+        return self._world.ticks >= self._max_steps
+
+    def _infos(
+        self,
+        outcome: ColumnOutcome,
+        moves: ColumnMoves,
+        *,
+        shown: Mask,
+        begun: Mask | None = None,
+    ) -> dict[str, Any]:
+        """A single environment's infos, in Gymnasium's form.
+
+        Args:
+            outcome: Of all environments.
+            moves: Of all environments.
+            shown: Which of them are told.
+            begun: Which of them have just begun.
+        """
+        infos: dict[str, Any] = {}
+        ticks = self._world.ticks
+        for place in np.flatnonzero(shown).tolist():
+            tick = int(ticks[place])
+            info = {
+                "metrics": {name: float(col[place]) for name, col in outcome.metrics.items()},
+                "by_label": (by_label := self._world.by_label(place)),
+                "empty": sorted(
+                    {name for name, where in outcome.empty.items() if where[place]}
+                    | {name for name, values in by_label.items() if not values}
+                ),
+                "rewards": {name: float(term[place]) for name, term in outcome.terms.items()},
+                "cost_usd": float(outcome.metrics["cost_usd"][place]),
+                "controls": {name: int(col[place]) for name, col in moves.controls.items()},
+                "clipped": [name for name, where in moves.clipped.items() if where[place]],
+                "tick": tick,
+                "time_s": tick * self.place.interval_s * self.place.time_scale,
+                "seconds": {"apply": 0.0, "sample": 0.0},
+                "pending": [],
+                "mismatch": {},
+            }
+            if begun is not None and begun[place]:
+                info["schedule_sha256"] = self._world.digest(place)
+                info["seed"] = self._seeds[place]
+            infos = self._add_info(infos, info, place)
+        return infos
+
+
+def _column_world(
+    definition: Definition, num_envs: int, place: Place, fidelity: Fidelity
+) -> ColumnWorld:
+    if fidelity not in get_args(Fidelity):
+        hint = did_you_mean(str(fidelity), get_args(Fidelity))
+        raise SettingsError(f"fidelity cannot be {fidelity!r}.{hint}")
+    made = FluidBatch if fidelity == "fluid" else ReferenceBatch
+    return made(
+        definition,
+        num_envs,
+        workload=place.workload,
+        interval_s=place.interval_s,
+        time_scale=place.time_scale,
+    )
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    mode = options.pop("mode", "soft")
+    if options:
+        raise SettingsError(f"reset options {sorted(options)}: there are 'mode' and 'reset_mask'")
+    if mode not in get_args(ResetMode):
+        raise SettingsError(f"reset mode {mode!r}: write 'soft', 'layer' or 'full'")

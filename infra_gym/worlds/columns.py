@@ -1,0 +1,52 @@
+"""Worlds of many environments at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Columns = dict[str, NDArray[np.float64]]
+"""One number an environment, by name."""
+Masks = dict[str, NDArray[np.bool_]]
+
+
+class ColumnWorld(Protocol):
+    """Many environments of one definition, each at a tick of its own."""
+
+    @property
+    def control(self) -> str:
+        """The definition's control that sets the replicas."""
+
+    def begin(self, places: NDArray[np.int64], seeds: Sequence[int], replicas: int) -> None:
+        """Begin episodes in some places, each with its seed."""
+
+    def step(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
+        """Let an interval pass in each environment that is not ``idle``.
+
+        Args:
+            replicas: The control of each, shape (num_envs,).
+            idle: Which stay as they are, shape (num_envs,).
+        """
+
+    def read(self, places: NDArray[np.int64] | None = None) -> tuple[Columns, Masks]:
+        """The last interval's metrics, and where they had nothing to measure.
+
+        Args:
+            places: Of which environments; left out, of all.
+
+        Raises:
+            MetricsError: There was nothing to measure for a metric that declares no ``empty``.
+        """
+
+    @property
+    def ticks(self) -> NDArray[np.int64]:
+        """Intervals since each one's reset, shape (num_envs,)."""
+
+    def by_label(self, place: int) -> dict[str, dict[str, float]]:
+        """One environment's metrics with one value for each of a label's values."""
+
+    def digest(self, place: int) -> str:
+        """A hash of one environment's load, in hexadecimal."""

@@ -1,0 +1,52 @@
+"""What a definition says of the web app and its load, for the simulators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra_gym.definitions.models import Definition
+from infra_gym.errors import DefinitionError
+
+
+@dataclass(frozen=True)
+class WebAppInputs:
+    """The inputs of heater and siege engine that matter, and the control that sets the replicas."""
+
+    control: str
+    slots: int = 4
+    service_time_s: float = 0.1
+    service: str = "constant"
+    queue_limit: int = 64
+    timeout_s: float = 5.0
+    max_in_flight: int = 512
+
+    @classmethod
+    def of(cls, definition: Definition) -> WebAppInputs:
+        """Those that are written, else the layers' defaults.
+
+        Raises:
+            DefinitionError: Another simulator, or a control that the web app does not have.
+        """
+        if definition.simulator is None:
+            raise DefinitionError(
+                f"{definition.id} has no simulator, which the target sim and a dry run need"
+            )
+        if definition.simulator != "webapp":
+            raise DefinitionError(
+                f"{definition.id}: there is no simulator {definition.simulator!r}; known: webapp"
+            )
+        control, *others = [
+            *definition.replica_controls[:1],
+            *(name for name in definition.controls if name not in definition.replica_controls[:1]),
+        ]
+        if others or not definition.replica_controls:
+            raise DefinitionError(
+                f"{definition.id}: the webapp simulator has one control, the input `replicas`, "
+                f"and cannot act on {', '.join(others or [control])}"
+            )
+        written = {
+            **definition.inputs_of("local/heater"),
+            **definition.inputs_of("local/siege-engine"),
+        }
+        known = {name: written[name] for name in cls.__dataclass_fields__ if name in written}
+        return cls(control=control, **known)
