@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra_gym.cli.signals import Signals
-from infra_gym.errors import InfraGymError
+from infra_gym.errors import InfraGymError, UsageError
 
 if TYPE_CHECKING:
     from infra_gym.agents import Agent
     from infra_gym.cli.dashboard import View
     from infra_gym.cli.episode import Episode
+    from infra_gym.cli.output import Output
     from infra_gym.environments.env import InfraEnv
     from infra_gym.stack import Stack
 
@@ -113,3 +117,29 @@ class Play:
             if self.signals.times < 2:
                 self.env.close()
                 self.view.phase("done")
+
+
+def stop_at_once(output: Output, play: Play) -> None:
+    """Where something is left, tell it, and end without anything that would still destroy it."""
+    left = play.left()
+    if left is None:
+        return
+    with contextlib.suppress(InfraGymError):
+        play.env.world.close(keep=True)  # gives the lock back
+    output.error(
+        f"Stopped at once; not everything is destroyed.\nLeft: {left}\nNext: {play.destroy_command}"
+    )
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(128 + (play.signals.first or signal.SIGINT))
+
+
+def make_folder(folder: Path) -> None:
+    """The run log's folder, while there is no stack yet that would have to be destroyed again."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"The folder {folder} for the run log cannot be made: {error.strerror}.",
+            next_command="name a file elsewhere: --log PATH",
+        ) from error

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
-import os
-import signal
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +14,8 @@ from infra_gym.cli.options import Environment, Project, Target
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.signals import Signals
 from infra_gym.cli.variables import pairs, value
-from infra_gym.errors import InfraGymError, UsageError
 
 if TYPE_CHECKING:
-    from infra_gym.cli.play import Play
     from infra_gym.workloads import Workload
 
 _SUMMARY = {
@@ -89,6 +83,19 @@ def run(
     max_seconds: Annotated[
         float | None, typer.Option(help="Stop after so much time.", show_default=False)
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Of the simulator, as `infra-gym calibrate` wrote it.",
+            show_default=False,
+            dir_okay=False,
+        ),
+    ] = None,
+    randomise: Annotated[
+        bool,
+        typer.Option("--randomise", help="Draw the simulator's parameters from the calibration."),
+    ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end.")] = False,
     log: Annotated[
         Path | None,
@@ -104,7 +111,7 @@ def run(
     from infra_gym.agents import make_agent
     from infra_gym.cli.dashboard import choose
     from infra_gym.cli.episode import Episode
-    from infra_gym.cli.play import Play
+    from infra_gym.cli.play import Play, make_folder, stop_at_once
     from infra_gym.definitions.catalog import find_definition
     from infra_gym.environments.make import make
 
@@ -123,13 +130,15 @@ def run(
         interval_s=interval,
         workload=None if workload is None else _workload(workload, definition.workload),
         action=action.value if action else None,
+        calibration=calibration,
+        randomise=randomise,
         budget_usd=budget_usd,
         max_seconds=max_seconds,
         keep=keep,
         log=path,
         on_event=view.on_event,
     )
-    _make_folder(path.parent)
+    make_folder(path.parent)
     where = f"{env.place.project}/{env.place.environment}"
     title = f"{definition.id} on {env.place.target}, {where}, agent {agent}"
     with Signals() as signals:
@@ -139,7 +148,7 @@ def run(
                 play.run()
         finally:
             if signals.times > 1:
-                _stop_at_once(output, play)
+                stop_at_once(output, play)
     document = {
         "id": definition.id,
         "target": env.place.target,
@@ -156,32 +165,6 @@ def run(
         output.note(f"The stack is still up. Next: {play.destroy_command}")
     if signals.first is not None:
         raise typer.Exit(128 + signals.first)
-
-
-def _stop_at_once(output: Output, play: Play) -> None:
-    """Where something is left, tell it, and end without anything that would still destroy it."""
-    left = play.left()
-    if left is None:
-        return
-    with contextlib.suppress(InfraGymError):
-        play.env.world.close(keep=True)  # gives the lock back
-    output.error(
-        f"Stopped at once; not everything is destroyed.\nLeft: {left}\nNext: {play.destroy_command}"
-    )
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(128 + (play.signals.first or signal.SIGINT))
-
-
-def _make_folder(folder: Path) -> None:
-    """The run log's folder, while there is no stack yet that would have to be destroyed again."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"The folder {folder} for the run log cannot be made: {error.strerror}.",
-            next_command="name a file elsewhere: --log PATH",
-        ) from error
 
 
 def _workload(text: str, declared: Workload) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from infra_gym.environments.place import Place
 from infra_gym.recording import Header, RunLog
 from infra_gym.task.observations import Vector
 from infra_gym.task.task import Outcome
+from infra_gym.worlds.twin_inputs import twin_inputs
 
 # What the log's lines have fields of their own for.
 _FIELDS = frozenset({"metrics", "rewards", "time_s", "schedule_sha256", "seed"})
@@ -107,8 +108,17 @@ class EpisodeLog:
                 "project": self._place.project,
                 "environment": self._place.environment,
                 "workload": self._place.workload.model_dump(mode="json"),
+                "inputs": self._inputs(),
             },
         )
+
+    def _inputs(self) -> dict[str, dict[str, Any]]:
+        """Those that a twin needs to follow this run; of the others, one may be a secret."""
+        if self._definition.simulator is None:
+            return {}
+        layers = self._definition.layers.get(self._place.target, ())
+        providers = {layer.partition("/")[0] for layer in layers if layer.endswith("/heater")}
+        return twin_inputs(self._definition, *providers)
 
 
 def _rest(info: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,12 @@ from typing import Any, get_args
 from infra_gym.cost import Budget
 from infra_gym.definitions.catalog import find_definition
 from infra_gym.definitions.models import Definition
+from infra_gym.environments.calibration import read_calibration
 from infra_gym.environments.env import InfraEnv, OnFailure
 from infra_gym.environments.place import Fidelity, Place, find_place, without_programs
 from infra_gym.errors import MissingProgramError, SettingsError, did_you_mean
 from infra_gym.settings import Settings, Target, load_settings
+from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.stack import Stack
 from infra_gym.task.controls import ActionMode
 from infra_gym.task.task import Task
@@ -22,6 +24,9 @@ from infra_gym.worlds.dry import DryRun
 from infra_gym.worlds.episode import Overrun
 from infra_gym.worlds.live import LiveOptions, LiveWorld
 from infra_gym.worlds.simulated import SimulatedWorld
+
+Parameters = WebAppParameters | WebAppSpread | None
+"""Of the twin: a point, what is drawn from episode by episode, or the defaults."""
 
 
 def make(
@@ -35,6 +40,8 @@ def make(
     interval_s: float | None = None,
     workload: Mapping[str, Any] | None = None,
     action: ActionMode | None = None,
+    calibration: str | Path | None = None,
+    randomise: bool = False,
     budget_usd: float | None = None,
     max_seconds: float | None = None,
     overrun: Overrun = "mark",
@@ -58,6 +65,9 @@ def make(
         interval_s: Another length of a step, in seconds.
         workload: Another load, such as ``{"profile": "constant", "mean_rps": 30}``.
         action: ``delta`` or ``absolute``; default: the definition's.
+        calibration: Of the simulator: the file that ``infra-gym calibrate`` wrote.
+        randomise: Draw the simulator's parameters from the calibration's spread, episode by
+            episode, as the seed decides; else they are its estimate.
         budget_usd: US dollars after which an episode is truncated and everything torn down.
         max_seconds: Wall-clock seconds after which the same happens.
         overrun: ``mark`` or ``pause``: what happens when the learner takes longer than a tick. The
@@ -86,7 +96,10 @@ def make(
         max_seconds=max_seconds,
     )
     place = find_place(found, settings, interval_s, workload)
-    world = _world(found, settings, place, overrun, on_event, fidelity=fidelity, dry_run=dry_run)
+    parameters = _parameters(found, place, calibration, randomise=randomise)
+    world = _world(
+        found, settings, place, overrun, on_event, parameters, fidelity=fidelity, dry_run=dry_run
+    )
     return InfraEnv(
         found,
         place,
@@ -117,12 +130,34 @@ def _seconds(settings: Settings, *, has_stack: bool) -> float | None:
     return expiry_s if settings.max_seconds is None else min(settings.max_seconds, expiry_s)
 
 
+def _parameters(
+    definition: Definition, place: Place, calibration: str | Path | None, *, randomise: bool
+) -> Parameters:
+    """What the twin is like."""
+    if calibration is None and randomise:
+        raise SettingsError(
+            "randomise needs a calibration, whose spread it draws from.",
+            next_command=f"infra-gym probe {definition.id}, then infra-gym calibrate LOG",
+        )
+    if calibration is None:
+        return None
+    if place.target != "sim":
+        raise SettingsError(
+            f"A calibration is the twin's, and {place.target!r} is no twin.",
+            next_command=f'gym.make("{definition.id}", target="sim", '
+            f'calibration="{calibration}"), or --target sim',
+        )
+    found = read_calibration(Path(calibration), definition)
+    return found.spread if randomise else found.parameters
+
+
 def _world(
     definition: Definition,
     settings: Settings,
     place: Place,
     overrun: Overrun,
     on_event: Callable[[str, Event], None] | None,
+    parameters: Parameters,
     *,
     fidelity: Fidelity | None,
     dry_run: bool,
@@ -133,10 +168,11 @@ def _world(
             workload=place.workload,
             interval_s=place.interval_s,
             time_scale=place.time_scale,
+            parameters=parameters,
         )
 
     if place.target == "sim":
-        return _fluid(definition, place) if fidelity == "fluid" else twin()
+        return _fluid(definition, place, parameters) if fidelity == "fluid" else twin()
     if fidelity is not None:
         raise SettingsError(
             f"fidelity={fidelity!r} is of the simulator, and {place.target!r} is no simulator.",
@@ -168,7 +204,12 @@ def _world(
     )
 
 
-def _fluid(definition: Definition, place: Place) -> World:
+def _fluid(definition: Definition, place: Place, parameters: Parameters) -> World:
+    if isinstance(parameters, WebAppSpread):
+        raise SettingsError(
+            "The fluid form cannot draw its parameters anew for every episode.",
+            next_command='leave randomise out, or use fidelity="reference"',
+        )
     from infra_gym.worlds.fluid import FluidWorld  # brings numba, which takes a while
 
     return FluidWorld(
@@ -176,4 +217,5 @@ def _fluid(definition: Definition, place: Place) -> World:
         workload=place.workload,
         interval_s=place.interval_s,
         time_scale=place.time_scale,
+        parameters=parameters,
     )

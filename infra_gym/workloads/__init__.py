@@ -9,6 +9,7 @@ from infra_gym.workloads.profiles import (
     Ramp,
     Random,
     Sine,
+    Staircase,
 )
 from infra_gym.workloads.schedule import Schedule, arrival_schedule
 from infra_gym.workloads.trace import Trace
@@ -24,6 +25,7 @@ __all__ = [
     "Random",
     "Schedule",
     "Sine",
+    "Staircase",
     "Trace",
     "Workload",
     "arrival_schedule",

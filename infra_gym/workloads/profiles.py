@@ -111,6 +111,31 @@ class Random(ShapedProfile):
         return np.asarray(levels[index], dtype=np.float64)
 
 
+class Staircase(Profile):
+    """One level after another, each held for ``hold_s``; after the last it begins again."""
+
+    profile: Literal["staircase"]
+    levels_rps: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
+    """The levels in their order, requests/s."""
+    hold_s: Seconds = 300
+    mean_rps: Positive | None = None
+    """Scale the levels to this mean, requests/s; left out, they are as written."""
+
+    @model_validator(mode="after")
+    def _has_load(self) -> Self:
+        if not any(self.levels_rps):
+            raise ValueError("levels_rps: at least one level must be above 0")
+        return self
+
+    def rate(self, t_s: Array, rng: np.random.Generator) -> Array:  # noqa: ARG002
+        """The level at each of ``t_s`` (modelled seconds from 0), requests/s."""
+        levels = np.asarray(self.levels_rps, dtype=np.float64)
+        if self.mean_rps is not None:
+            levels = levels * (self.mean_rps / levels.mean())
+        held = levels[(t_s // self.hold_s).astype(np.int64) % len(levels)]
+        return np.asarray(held, dtype=np.float64)
+
+
 class Bursty(ShapedProfile):
     """Calm and burst take turns at random (a Markov-modulated Poisson process of two states)."""
 

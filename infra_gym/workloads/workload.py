@@ -9,16 +9,28 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from infra_gym.errors import UsageError
 from infra_gym.settings.strict import KeyPath, problems_in
-from infra_gym.workloads.profiles import Bursty, Constant, Daily, FlashCrowd, Ramp, Random, Sine
+from infra_gym.workloads.profiles import (
+    Bursty,
+    Constant,
+    Daily,
+    FlashCrowd,
+    Ramp,
+    Random,
+    Sine,
+    Staircase,
+)
 from infra_gym.workloads.trace import Trace
 
 Workload = Annotated[
-    Constant | Daily | Sine | Ramp | Random | Bursty | FlashCrowd | Trace,
+    Constant | Daily | Sine | Ramp | Random | Staircase | Bursty | FlashCrowd | Trace,
     Field(discriminator="profile"),
 ]
 """Any profile; its key ``profile`` says which."""
 
-PROFILES = ("constant", "daily", "sine", "ramp", "random", "bursty", "flash_crowd", "trace")
+PROFILES = (
+    *("constant", "daily", "sine", "ramp", "random", "staircase"),
+    *("bursty", "flash_crowd", "trace"),
+)
 """The names that ``profile`` may have."""
 
 _ADAPTER: TypeAdapter[Workload] = TypeAdapter(Workload)

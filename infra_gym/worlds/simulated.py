@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from infra_gym.definitions.models import Definition
@@ -74,11 +74,12 @@ class SimulatedWorld:
         )
         heater = self._definition.inputs_of("local/heater")
         siege = self._definition.inputs_of("local/siege-engine")
+        parameters = self._drawn(seed)
         self._app = WebApp(
             schedule.times,
             replicas=controls[self._replicas],
             max_replicas=self._definition.controls[self._replicas].high,
-            parameters=self._drawn(seed),
+            parameters=parameters,
             schedule_s=schedule.seconds,
             seed=seed,
             **{name: heater[name] for name in _HEATER_INPUTS if name in heater},
@@ -86,7 +87,9 @@ class SimulatedWorld:
         )
         self._tick = 0
         reading = self._reading(self._app.advance(0.0, controls[self._replicas]))
-        return replace(reading, notes={**reading.notes, "schedule_sha256": schedule.sha256})
+        told = {} if parameters is None else {"parameters": asdict(parameters)}
+        notes = {**reading.notes, "schedule_sha256": schedule.sha256, **told}
+        return replace(reading, notes=notes)
 
     def step(self, controls: Mapping[str, int]) -> Reading:
         """One interval.

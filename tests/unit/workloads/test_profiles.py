@@ -19,6 +19,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "sine": {"period_s": 600, "amplitude": 1},
     "ramp": {"duration_s": 36_000},
     "random": {"hold_s": 10},
+    "staircase": {"levels_rps": [10, 40, 20], "hold_s": 10},
     "bursty": {"calm_s": 30, "burst_s": 10},
     "flash_crowd": {"period_s": 300, "rise_s": 10, "stay_s": 20, "fall_s": 30},
 }
@@ -50,6 +51,16 @@ def test_the_same_seed_draws_the_same_curve(profile: str) -> None:
 @pytest.mark.parametrize("profile", SHAPES)
 def test_no_times_give_no_rates(profile: str) -> None:
     assert workload(profile).rate(np.array([]), np.random.default_rng(0)).shape == (0,)
+
+
+def test_a_staircase_holds_each_level_and_begins_again() -> None:
+    load = parse_workload({"profile": "staircase", "levels_rps": [10, 0, 40], "hold_s": 2})
+    assert rates(load, 8).tolist() == [10, 10, 0, 0, 40, 40, 10, 10]
+
+
+def test_a_staircase_needs_a_level_with_load() -> None:
+    with pytest.raises(UsageError, match="levels_rps: at least one level must be above 0"):
+        parse_workload({"profile": "staircase", "levels_rps": [0, 0]})
 
 
 def test_a_day_is_quiet_at_night_and_has_two_peaks() -> None:

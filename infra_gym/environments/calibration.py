@@ -1,0 +1,160 @@
+"""The file that ``infra-gym calibrate`` writes: the twin's parameters, and how they were found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from infra_gym.definitions.models import Definition
+from infra_gym.errors import SettingsError
+from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
+from infra_gym.worlds.twin_inputs import twin_inputs
+
+VERSION = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Source(_Strict):
+    """An episode of a run log."""
+
+    sha256: str
+    """Of the log."""
+    seed: int
+    steps: int
+    workload: dict[str, Any]
+
+
+class PredictedMetric(_Strict):
+    """How one metric of a run was predicted; the fields of ``evaluation.prediction.Errors``."""
+
+    unit: str
+    steps: int
+    mean_error: float
+    mean_absolute_error: float
+    coverage: float
+    measured: float
+    predicted: float
+    low: float
+    high: float
+    disturbed: int
+    coverage_disturbed: float | None
+
+
+class Held(Source):
+    """An episode that was not fitted to, and how it was predicted."""
+
+    metrics: dict[str, PredictedMetric]
+
+
+class Calibration(_Strict):
+    """A fitted twin."""
+
+    version: int = VERSION
+    """Of this form; a reader refuses a newer one."""
+    simulator: Literal["webapp"] = "webapp"
+    id: str
+    """The environment."""
+    target: str
+    """What it was fitted to."""
+    interval_s: float
+    """Seconds of a step there, of the first log."""
+    inputs: dict[str, dict[str, Any]]
+    """Of the layers, which the parameters hold for."""
+    parameters: WebAppParameters
+    """The estimate."""
+    level: float
+    """Of the intervals."""
+    low: WebAppParameters
+    """Lower ends of the intervals; the spread is drawn evenly from low to high."""
+    high: WebAppParameters
+    names: tuple[str, ...]
+    """The order of the covariance's rows and columns."""
+    covariance: tuple[tuple[float, ...], ...]
+    """Of the parameters."""
+    unseen: tuple[str, ...]
+    """Parameters that the logs say nothing of: the estimate is the default."""
+    fitted_to: tuple[Source, ...]
+    holdout: tuple[Held, ...] = ()
+
+    @model_validator(mode="after")
+    def _ascends(self) -> Self:
+        for name in self.names:
+            if getattr(self.low, name) > getattr(self.high, name):
+                raise ValueError(f"{name}: its low is above its high")
+        return self
+
+    @property
+    def spread(self) -> WebAppSpread:
+        """What is drawn from, episode by episode."""
+        return WebAppSpread(self.low, self.high)
+
+    def write(self, path: Path) -> None:
+        """Write the file, in one go.
+
+        Raises:
+            SettingsError: The disk refuses.
+        """
+        beside = path.with_name(f".{path.name}.new")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            beside.replace(path)
+        except OSError as error:
+            raise SettingsError(
+                f"The calibration {path} cannot be written: {error.strerror or error}.",
+                next_command="name a file elsewhere: --out PATH",
+            ) from error
+
+
+def read_calibration(path: Path, definition: Definition) -> Calibration:
+    """Read a calibration, and see that it is of this environment as it is today.
+
+    Raises:
+        SettingsError: There is no such file, it is none, of a newer version, of another
+            environment, or of other inputs of the layers.
+    """
+    found = _parsed(path)
+    again = f"infra-gym probe {definition.id} --target {found.target}, then infra-gym calibrate LOG"
+    if found.id != definition.id:
+        raise SettingsError(f"{path} is a calibration of {found.id}, not of {definition.id}.")
+    inputs = twin_inputs(definition)
+    if found.inputs != inputs:
+        raise SettingsError(
+            f"{path} was made for other inputs of {definition.id}'s layers: "
+            f"{json.dumps(found.inputs)}, now {json.dumps(inputs)}.",
+            next_command=again,
+        )
+    return found
+
+
+def _parsed(path: Path) -> Calibration:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content.get("version") if isinstance(content, dict) else None
+        if isinstance(version, int) and version > VERSION:
+            raise SettingsError(
+                f"{path} has version {version} of a calibration; this infra-gym reads up to "
+                f"{VERSION}.",
+                next_command="pip install --upgrade infra-gym",
+            )
+        return Calibration.model_validate(content)
+    except OSError as error:
+        raise SettingsError(
+            f"The calibration {path} cannot be read: {error.strerror or error}.",
+            next_command=f"infra-gym calibrate LOG --out {path}",
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            f"{path} is no calibration: {f'{place}: ' if place else ''}{first['msg']}.",
+            next_command=f"infra-gym calibrate LOG --out {path}",
+        ) from error
+    except ValueError as error:
+        raise SettingsError(f"{path} is no calibration: {error}.") from error
