@@ -97,7 +97,7 @@ class Running:
 
     def __enter__(self) -> Running:
         self._thread.start()
-        assert self._started.wait(60)
+        assert self._started.wait(90)
         self.address = f"127.0.0.1:{self.server.port}"
         return self
 
