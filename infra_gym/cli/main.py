@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from infra_gym import __version__
-from infra_gym.cli import backend, batch, doctor, envs, layers, run, serve
+from infra_gym.cli import backend, batch, doctor, envs, evaluate, layers, run, serve
 
 EPILOG = (
     "Start with: infra-gym doctor, then infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20"
@@ -48,6 +48,7 @@ def root(
 
 
 run.register(app)
+evaluate.register(app)
 serve.register(app)
 app.add_typer(envs.app, name="envs")
 app.add_typer(layers.app, name="layers")

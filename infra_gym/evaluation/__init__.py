@@ -1,0 +1,1 @@
+"""Judging agents: episodes on declared seeds, their summary and their log."""
