@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import socket
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
-from infra_gym.errors import ClusterError, MissingProgramError, SettingsError
+from infra_gym.errors import ClusterError, MissingProgramError, SettingsError, WorkerLostError
 from infra_gym.settings import Settings
 
 _REACH_S = 5.0
 _ROOM_S = 60.0
+_ATTEMPTS = 2  # on a busy machine Ray's own patience of 30 s may end too early
+_OTHER_ADDRESS = (
+    "ray start --head --port 6379, and its address; or leave the address out, for Ray on this "
+    "machine"
+)
+_IDS = ("class_name:", "actor_id:", "pid:", "namespace:", "ip:", "name:")
 _OBJECTS_BYTES = 100 * 1024 * 1024
 
 
@@ -46,7 +54,7 @@ class Cluster:
     Args:
         address: Of a running cluster, ``HOST:PORT`` or ``auto``; ``None`` means RAY_ADDRESS, else
             Ray is started on this machine.
-        workers: How many places.
+        workers: How many places; with 0, whoever comes finds a place of their own.
         verbose: Whether what workers print is shown.
 
     Raises:
@@ -62,7 +70,8 @@ class Cluster:
         try:
             if self._is_ours:
                 self._connect(address or os.environ.get("RAY_ADDRESS"), verbose=verbose)
-            self._find_room()
+            if workers:
+                self._find_room()
         except BaseException:
             self.close()
             raise
@@ -94,25 +103,18 @@ class Cluster:
         self.close()
 
     def _connect(self, address: str | None, *, verbose: bool) -> None:
-        options: dict[str, Any] = {"log_to_driver": verbose, "logging_level": "ERROR"}
         if address is None or address == "local":
             # A live environment waits most of the time, and a person who asks for more simulators
             # than there are cores gets them: here, a worker takes no more than its place.
-            options |= {
-                "address": "local",
-                "num_cpus": max(self.workers, os.cpu_count() or 1),
-                "object_store_memory": _OBJECTS_BYTES,
-                "include_dashboard": False,
-            }
-        else:
-            _reach(address)
-            options |= {"address": address}
+            start_here(max(self.workers, os.cpu_count() or 1), verbose=verbose)
+            return
+        _reach(address)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                self.ray.init(**options)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise _unreachable(address, str(error)) from error
+            _init(address=address, log_to_driver=verbose)
+        except Exception as error:
+            raise ClusterError(
+                f"No Ray cluster answers at {address}: {error}", next_command=_OTHER_ADDRESS
+            ) from error
 
     def _find_room(self) -> None:
         ray = self.ray
@@ -127,6 +129,73 @@ class Cluster:
             f"{free:g} are free.",
             next_command="ask for fewer --workers, or add machines: ray start --address HOST:PORT",
         )
+
+
+def start_here(cpus: int, *, verbose: bool = False) -> None:
+    """Start Ray on this machine, and connect to it; where this process ends, so does Ray.
+
+    Args:
+        cpus: How many Ray is to believe in.
+        verbose: Whether what workers print is shown.
+
+    Raises:
+        MissingProgramError: Ray is not installed.
+        ClusterError: It does not start.
+    """
+    ray = library()
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            _init(
+                address="local",
+                num_cpus=cpus,
+                object_store_memory=_OBJECTS_BYTES,
+                include_dashboard=False,
+                log_to_driver=verbose,
+            )
+        except Exception as error:
+            ray.shutdown()
+            if attempt == _ATTEMPTS:
+                raise ClusterError(
+                    f"Ray cannot be started: {error}",
+                    next_command="see its logs, in /tmp/ray/session_latest/logs",
+                ) from error
+        else:
+            return
+
+
+def _init(**options: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        library().init(logging_level="ERROR", **options)
+
+
+@contextmanager
+def explained(who: str) -> Iterator[None]:
+    """Ray's errors as what they mean: the error of a call, or the end of who was called.
+
+    Args:
+        who: Was called, as a sentence begins.
+
+    Raises:
+        Exception: Whatever the call raised, as it raised it.
+        WorkerLostError: Its process or machine is gone.
+    """
+    exceptions = library().exceptions
+    try:
+        yield
+    except exceptions.RayTaskError as error:
+        raise error.cause from None
+    except exceptions.RayActorError as error:
+        raise WorkerLostError(
+            f"{who} was lost: {_reason(error)}",
+            next_command="look for its last words: the same command with --debug",
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    """What Ray says of a dead actor, without its ids."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return " ".join(line for line in lines if line and not line.startswith(_IDS))
 
 
 def refuse_unshared(settings: Settings, *, machines: int) -> None:
@@ -167,16 +236,6 @@ def _reach(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), _REACH_S).close()
     except (OSError, OverflowError) as error:
-        raise _unreachable(address, str(error)) from error
-
-
-def _unreachable(address: str | None, why: str) -> ClusterError:
-    if address is None or address == "local":
-        return ClusterError(
-            f"Ray cannot be started: {why}", next_command="see the logs in /tmp/ray/session_latest"
-        )
-    return ClusterError(
-        f"No Ray cluster answers at {address}: {why}",
-        next_command="ray start --head --port 6379, and its address; or leave the address out, "
-        "for Ray on this machine",
-    )
+        raise ClusterError(
+            f"No Ray cluster answers at {address}: {error}", next_command=_OTHER_ADDRESS
+        ) from error

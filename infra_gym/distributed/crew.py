@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-from infra_gym.distributed.cluster import Cluster, refuse_unshared, state_variables
+from infra_gym.distributed.cluster import Cluster, explained, refuse_unshared, state_variables
 from infra_gym.distributed.leftovers import destroy_left, worker_name
 from infra_gym.distributed.worker import Worker
-from infra_gym.errors import ClusterError, InfraGymError, SettingsError, WorkerLostError
+from infra_gym.errors import ClusterError, InfraGymError, SettingsError
 from infra_gym.evaluation.arena import LONGEST_NAME, Arena
 from infra_gym.evaluation.evaluate import Case, Played
 
@@ -18,7 +17,6 @@ RESTARTS = 3
 
 _CONTROL = "control"
 _DESTROY_S = 3600.0
-_IDS = ("class_name:", "actor_id:", "pid:", "namespace:", "ip:", "name:")
 
 
 class Crew:
@@ -57,7 +55,7 @@ class Crew:
         """See :class:`infra_gym.evaluation.evaluate.Team`."""
         pool = self._cluster.ray.util.ActorPool([*self._workers.values()])
         self._playing = True
-        with self._explained():
+        with explained(f"A worker, {RESTARTS} times replaced,"):
             yield from pool.map_unordered(lambda worker, case: worker.play.remote(case), cases)
         self._playing = False
 
@@ -112,7 +110,7 @@ class Crew:
             try:
                 if call not in ended:
                     raise ClusterError(f"Worker {number} does not come to an end.")
-                with self._explained():
+                with explained(f"Worker {number}"):
                     self._cluster.ray.get(call)
             except InfraGymError as error:
                 failures[number] = error
@@ -120,22 +118,6 @@ class Crew:
 
     def _name(self, number: int) -> str:
         return worker_name(str(self._arena.environment), number)
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Ray's errors as this package's."""
-        exceptions = self._cluster.ray.exceptions
-        try:
-            yield
-        except exceptions.RayTaskError as error:
-            if isinstance(error.cause, InfraGymError):
-                raise error.cause from None
-            raise
-        except exceptions.RayActorError as error:
-            raise WorkerLostError(
-                f"A worker was lost, also after it was replaced {RESTARTS} times: {_reason(error)}",
-                next_command="look for its last words: the same command with --debug",
-            ) from error
 
 
 def _destroy(arena: Arena, worker: str) -> list[str]:
@@ -149,9 +131,3 @@ def _check_name(arena: Arena) -> None:
             f"at most {LONGEST_NAME} characters",
             next_command="choose a shorter name with -e",
         )
-
-
-def _reason(error: BaseException) -> str:
-    """The first lines of what Ray says of a dead actor, without its ids."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(line for line in lines if not line.startswith(_IDS))

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+_MISSING = 'Ray is not installed: pip install -e ".[ray]"'
+
 
 @pytest.fixture(autouse=True)
 def _needs_ray() -> None:
     if importlib.util.find_spec("ray") is None:
-        pytest.skip('Ray is not installed: pip install -e ".[ray]"')
+        pytest.skip(_MISSING)
 
 
 @pytest.fixture(autouse=True)
@@ -25,17 +27,11 @@ def data(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """The address of a Ray cluster of one machine, to which this process is not connected."""
-    from infra_gym.distributed.cluster import library
-
+    """The address of a Ray of this machine's, to which this process is connected."""
     if importlib.util.find_spec("ray") is None:
-        pytest.skip('Ray is not installed: pip install -e ".[ray]"')
-    library()
-    from ray.cluster_utils import Cluster
+        pytest.skip(_MISSING)
+    from infra_gym.distributed.cluster import library, start_here
 
-    made = Cluster()
-    made.add_node(num_cpus=4, object_store_memory=100 * 1024 * 1024, include_dashboard=False)
-    try:
-        yield made.address
-    finally:
-        made.shutdown()
+    start_here(4)
+    yield library().get_runtime_context().gcs_address
+    library().shutdown()
