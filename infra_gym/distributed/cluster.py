@@ -20,6 +20,7 @@ _OTHER_ADDRESS = (
     "machine"
 )
 _IDS = ("class_name:", "actor_id:", "pid:", "namespace:", "ip:", "name:")
+_GUESSES = "Some common causes include"
 _OBJECTS_BYTES = 100 * 1024 * 1024
 
 
@@ -193,8 +194,8 @@ def explained(who: str) -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """What Ray says of a dead actor, without its ids."""
-    lines = [line.strip() for line in str(error).splitlines()]
+    """What Ray says of a dead actor, without its ids and its guesses."""
+    lines = [line.strip() for line in str(error).partition(_GUESSES)[0].splitlines()]
     return " ".join(line for line in lines if line and not line.startswith(_IDS))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from infra_gym.distributed.cluster import Cluster, explained, refuse_unshared, state_variables
 from infra_gym.distributed.leftovers import destroy_left, worker_name
 from infra_gym.distributed.worker import Worker
-from infra_gym.errors import ClusterError, InfraGymError, SettingsError
+from infra_gym.errors import ClusterError, InfraGymError, SettingsError, WorkerLostError
 from infra_gym.evaluation.arena import LONGEST_NAME, Arena
 from infra_gym.evaluation.evaluate import Case, Played
 
@@ -55,7 +55,7 @@ class Crew:
         """See :class:`infra_gym.evaluation.evaluate.Team`."""
         pool = self._cluster.ray.util.ActorPool([*self._workers.values()])
         self._playing = True
-        with explained(f"A worker, {RESTARTS} times replaced,"):
+        with explained(f"A worker, replaced at most {RESTARTS} times,"):
             yield from pool.map_unordered(lambda worker, case: worker.play.remote(case), cases)
         self._playing = False
 
@@ -73,7 +73,12 @@ class Crew:
         try:
             if self._playing:
                 self.interrupt()
-            failures = self._ends({n: each.close.remote() for n, each in self._workers.items()})
+            closing = {number: each.close.remote() for number, each in self._workers.items()}
+            failures = {
+                number: failure
+                for number, failure in self._ends(closing).items()
+                if not isinstance(failure, WorkerLostError)  # the dead have nothing to close
+            }
             for worker in self._workers.values():
                 self._cluster.ray.kill(worker)
             if self._left:
