@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,16 +13,20 @@ from pathlib import Path
 import psutil
 import pytest
 
+from infra_gym.distributed.cluster import Cluster
 from infra_gym.distributed.crew import Crew
 from infra_gym.distributed.leftovers import left_by
+from infra_gym.distributed.serving import RayOffer
+from infra_gym.errors import WorkerLostError
 from infra_gym.evaluation.arena import Arena
 from infra_gym.evaluation.evaluate import Contestant, cases_of
 from infra_gym.settings import load_settings
 from infra_gym.stack.ledger import Ledger
 from infra_gym.stack.lock import StackLock
-from infra_gym.stack.storage import open_storage
+from infra_gym.stack.storage import Storage, open_storage
 
 ID = "SimpleK8sWebApp-v0"
+PROGRAM = [sys.executable, "-c", "from infra_gym.cli.main import main; main()"]
 NAMES = [f"demo-{number}" for number in (1, 2, 3, 4)]
 
 
@@ -102,3 +108,53 @@ def test_a_killed_workers_stack_is_destroyed_and_the_rest_go_on(data: Path) -> N
     assert crew.left() == []
     assert storage.keys("infrastructure/") == []
     assert processes_below(data) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_served_stack_is_destroyed_when_its_actor_is_killed(data: Path) -> None:
+    with Cluster("local", workers=0) as cluster:
+        offer = RayOffer((ID,), "local", cluster=cluster)
+        env = offer.make(ID)
+        try:
+            env.reset(seed=1)
+            env.step(env.action_space.sample())
+            storage = open_storage(load_settings())
+            (name,) = {key.split("/")[2] for key in storage.keys("infrastructure/")}
+            holder = StackLock(storage, "infra-gym", name).holder()
+            assert holder is not None
+            os.kill(holder.pid, signal.SIGKILL)
+            with pytest.raises(WorkerLostError, match="was lost"):
+                env.step(env.action_space.sample())
+            assert storage.keys("infrastructure/") == []
+            assert processes_below(data) == []
+            env.reset(seed=1)
+        finally:
+            env.close()
+        assert storage.keys("infrastructure/") == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_an_interrupt_destroys_every_workers_stack(data: Path) -> None:
+    program = subprocess.Popen(
+        [*PROGRAM, "evaluate", ID, "--target", "local", "--workers", "2", "--seeds", "1-2",
+         "--agent", "random", "-e", "demo"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    storage = open_storage(load_settings())
+    end = time.monotonic() + 150
+    while not all(_begun(storage, name) for name in ("demo-1", "demo-2")):  # amid an apply
+        assert time.monotonic() < end
+        assert program.poll() is None
+        time.sleep(0.05)
+    program.send_signal(signal.SIGINT)
+    stdout, stderr = program.communicate(timeout=120)
+    assert program.returncode == 130, stderr
+    assert "No episode was played to its end." in stdout
+    assert storage.keys("infrastructure/") == []
+    assert processes_below(data) == []
+
+
+def _begun(storage: Storage, name: str) -> bool:
+    return bool(Ledger(storage, "infra-gym", name).layers())
