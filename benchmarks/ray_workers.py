@@ -82,6 +82,10 @@ def main() -> None:
                 without(arena, number, arguments.episodes),
             )
             turns[number].append(pair)
+            print(
+                f"{number:3} workers: {pair[0]:9,.0f} steps/s, processes {pair[1]:9,.0f}",
+                flush=True,
+            )
     library().shutdown()
     figures = []
     table = Table(title=f"{arguments.id}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
