@@ -14,7 +14,7 @@ from infra_gym.settings import Settings
 
 _REACH_S = 5.0
 _ROOM_S = 60.0
-_ATTEMPTS = 2  # on a busy machine Ray's own patience of 30 s may end too early
+_ATTEMPTS = 3  # on a busy machine Ray's own patience of 30 s may end too early
 _OTHER_ADDRESS = (
     "ray start --head --port 6379, and its address; or leave the address out, for Ray on this "
     "machine"
