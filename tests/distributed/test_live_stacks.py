@@ -111,7 +111,7 @@ def test_a_killed_workers_stack_is_destroyed_and_the_rest_go_on(data: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_served_stack_is_destroyed_when_its_actor_is_killed(data: Path) -> None:
     with Cluster("local", workers=0) as cluster:
         offer = RayOffer((ID,), "local", cluster=cluster)
@@ -135,7 +135,7 @@ def test_a_served_stack_is_destroyed_when_its_actor_is_killed(data: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_an_interrupt_destroys_every_workers_stack(data: Path) -> None:
     program = subprocess.Popen(
         [*PROGRAM, "evaluate", ID, "--target", "local", "--workers", "2", "--seeds", "1-2",
@@ -143,13 +143,15 @@ def test_an_interrupt_destroys_every_workers_stack(data: Path) -> None:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     storage = open_storage(load_settings())
-    end = time.monotonic() + 150
-    while not all(_begun(storage, name) for name in ("demo-1", "demo-2")):  # amid an apply
-        assert time.monotonic() < end
-        assert program.poll() is None
-        time.sleep(0.05)
-    program.send_signal(signal.SIGINT)
-    stdout, stderr = program.communicate(timeout=120)
+    end = time.monotonic() + 400
+    try:
+        while not all(_begun(storage, name) for name in ("demo-1", "demo-2")):  # amid an apply
+            assert time.monotonic() < end
+            assert program.poll() is None
+            time.sleep(0.05)
+    finally:
+        program.send_signal(signal.SIGINT)
+        stdout, stderr = program.communicate(timeout=180)
     assert program.returncode == 130, stderr
     assert "No episode was played to its end." in stdout
     assert storage.keys("infrastructure/") == []

@@ -128,6 +128,6 @@ def test_the_command_serves_actors(cluster: str) -> None:
         many.close()
     finally:
         server.send_signal(signal.SIGINT)
-        _, errors = server.communicate(timeout=90)
+        _, errors = server.communicate(timeout=100)
     assert server.returncode == 0, errors
     assert hosts() == before
