@@ -29,14 +29,16 @@ message without a traceback and exits with :attr:`InfraGymError.exit_code`.
     ├── WorldError
     │   ├── NotReadyError           the world did not become ready in time, or reset was not called
     │   └── EpisodeOverError        step after the end, or reset after the budget is spent
-    └── RemoteError                 a server of environments refused, failed or went away
+    ├── RemoteError                 a server of environments refused, failed or went away
+    └── ClusterError                Ray cannot be reached, or has no room
+        └── WorkerLostError         a worker's process or machine went away, again and again
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class InfraGymError(Exception):
@@ -112,8 +114,12 @@ class UnknownNameError(UsageError):
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
         super().__init__(f"There is no {kind} {name!r}.{did_you_mean(name, names)}")
+        self.kind = kind
         self.name = name
         self.known = names
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.kind, self.name, self.known), self.__dict__
 
 
 class ExpressionError(UsageError):
@@ -222,6 +228,14 @@ class RemoteError(InfraGymError):
     def __init__(self, message: str, *, kind: str = "", next_command: str | None = None) -> None:
         super().__init__(message, next_command=next_command)
         self.kind = kind
+
+
+class ClusterError(InfraGymError):
+    """Ray cannot be reached, or has no room for so many workers."""
+
+
+class WorkerLostError(ClusterError):
+    """A worker's process or machine went away more often than workers are replaced."""
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:

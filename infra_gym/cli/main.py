@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from infra_gym import __version__
-from infra_gym.cli import backend, batch, calibrate, doctor, envs, layers, probe, run, serve
+from infra_gym.cli import (
+    backend,
+    batch,
+    calibrate,
+    doctor,
+    envs,
+    evaluate,
+    layers,
+    probe,
+    run,
+    serve,
+)
 
 EPILOG = (
     "Start with: infra-gym doctor, then infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20"
@@ -50,6 +61,7 @@ def root(
 run.register(app)
 probe.register(app)
 calibrate.register(app)
+evaluate.register(app)
 serve.register(app)
 app.add_typer(envs.app, name="envs")
 app.add_typer(layers.app, name="layers")

@@ -7,6 +7,9 @@ import importlib
 import logging
 import signal
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -17,6 +20,7 @@ from infra_gym.cli.output import Output, command
 from infra_gym.errors import SettingsError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
+    from infra_gym.remote.offer import Offer
     from infra_gym.remote.server import Server
     from infra_gym.remote.workers import Workers
 
@@ -63,6 +67,17 @@ def serve(
     processes: Annotated[
         int, typer.Option(min=1, help="Share the clients among so many, to use as many cores.")
     ] = 1,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Make each environment in a Ray actor of its own.")
+    ] = False,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A Ray cluster's, HOST:PORT or auto, for --ray.",
+            show_default="RAY_ADDRESS, else Ray is started on this machine",
+        ),
+    ] = None,
 ) -> None:
     """Serve environments over TCP, for clients of gym-tcp-api and for infra_gym.remote.client.
 
@@ -77,6 +92,15 @@ def serve(
     from infra_gym.remote.workers import Workers
     from infra_gym.settings import model
 
+    if ray_address is not None and not ray:
+        raise UsageError(
+            "--ray-address is for --ray only", next_command=f"--ray --ray-address {ray_address}"
+        )
+    if ray and processes > 1:
+        raise UsageError(
+            "--ray gives each environment a process of its own",
+            next_command="leave --processes out, or --ray",
+        )
     if target is not None and target not in get_args(model.Target):
         known = get_args(model.Target)
         raise SettingsError(f"target cannot be {target!r}.{did_you_mean(target, known)}")
@@ -92,13 +116,31 @@ def serve(
     )
     limits = Limits(connections=connections, idle_s=idle)
     token = _token(token_file)
-    server: Server | Workers
-    if processes == 1:
-        server = Server(offer, host=host, port=port, token=token, limits=limits)
-    else:
-        work = Work(offer, limits, tuple(imports or ()), token, level)
-        server = Workers(work, processes, host=host, port=port)
-    uvloop.run(_serve(output, server))
+    with ExitStack() as ending:
+        if ray:
+            offer = ending.enter_context(_on_ray(output, offer, ray_address, imports or ()))
+            limits = replace(limits, slow_s=0.0)  # no actor is waited for on the loop
+        server: Server | Workers
+        if processes == 1:
+            server = Server(offer, host=host, port=port, token=token, limits=limits)
+        else:
+            work = Work(offer, limits, tuple(imports or ()), token, level)
+            server = Workers(work, processes, host=host, port=port)
+        uvloop.run(_serve(output, server))
+
+
+@contextmanager
+def _on_ray(
+    output: Output, offer: Offer, address: str | None, imports: Sequence[str]
+) -> Iterator[Offer]:
+    """The same offer, with each environment in a Ray actor."""
+    from infra_gym.distributed.cluster import Cluster
+    from infra_gym.distributed.serving import RayOffer
+
+    with Cluster(address, workers=0, verbose=output.debug) as cluster:
+        placed = RayOffer(offer.allow, offer.target, cluster=cluster, imports=imports)
+        placed.check()
+        yield placed
 
 
 async def _serve(output: Output, server: Server | Workers) -> None:

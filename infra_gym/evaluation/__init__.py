@@ -1,1 +1,1 @@
-"""Evaluation: probing a live environment, and calibrating its twin to what was measured there."""
+"""Judging agents and twins: evaluations on declared seeds, probes, calibrations."""

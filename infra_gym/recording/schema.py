@@ -3,6 +3,10 @@
 One JSON object a line, told apart by ``kind``: a ``header``, then for every episode a ``reset`` and
 its ``step`` lines, and at the end a ``close``, which a run that was killed lacks. Every number is
 finite. A secret has no place in any line.
+
+A log that was merged of several workers' logs (``infra-gym evaluate``) is such a log as well: the
+``info`` of each ``reset`` and ``step`` has ``worker``, a number from 1, that of a ``reset`` has
+``agent``, and the header's has ``workers``, the names of each worker's environments.
 """
 
 from __future__ import annotations

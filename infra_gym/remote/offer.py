@@ -13,6 +13,7 @@ import gymnasium as gym
 from infra_gym.environments.registration import ENTRY_POINT
 from infra_gym.errors import SettingsError, UnknownNameError
 from infra_gym.settings import Target, load_settings
+from infra_gym.worlds.live import LiveWorld
 
 _RENDER = "-render"
 
@@ -53,6 +54,17 @@ class Offer:
     def _allows(self, name: str) -> bool:
         return not self.allow or any(fnmatchcase(name, pattern) for pattern in self.allow)
 
+    def find(self, name: str) -> str:
+        """The registered id that is meant by ``name``; see :meth:`make`.
+
+        Raises:
+            UnknownNameError: There is none of that name here.
+        """
+        known = name if name in gym.registry else name.removesuffix(_RENDER)
+        if known not in gym.registry or not self._allows(known):
+            raise UnknownNameError("environment", name, self.ids())
+        return known
+
     def make(self, name: str, count: int | None = None) -> AnyEnv:
         """An environment.
 
@@ -64,10 +76,7 @@ class Offer:
         Raises:
             UnknownNameError: There is none of that name here.
         """
-        known = name if name in gym.registry else name.removesuffix(_RENDER)
-        if known not in gym.registry or not self._allows(known):
-            raise UnknownNameError("environment", name, self.ids())
-        spec = copy.copy(gym.registry[known])
+        spec = copy.copy(gym.registry[self.find(name)])
         spec.disable_env_checker = True  # it checks each step again, for those who write one
         spec.order_enforce = False  # the protocol does
         arguments: dict[str, Any] = {}
@@ -78,3 +87,10 @@ class Offer:
         own = spec.vector_entry_point is not None
         mode = "vector_entry_point" if own else "sync"
         return gym.make_vec(spec, num_envs=count, vectorization_mode=mode, **arguments)
+
+    def interrupt(self, env: AnyEnv | None) -> None:
+        """Have a live environment stop what it does now, gently; again: at once."""
+        for one in getattr(env, "envs", (env,)):
+            world = getattr(getattr(one, "unwrapped", None), "world", None)
+            if isinstance(world, LiveWorld):
+                world.interrupt()

@@ -13,7 +13,6 @@ from infra_gym.errors import NotReadyError, UsageError
 from infra_gym.remote.encoding import read_action
 from infra_gym.remote.offer import AnyEnv, Offer
 from infra_gym.remote.protocol import Call
-from infra_gym.worlds.live import LiveWorld
 
 _log = logging.getLogger(__name__)
 
@@ -79,11 +78,7 @@ class Seat:
 
     def interrupt(self) -> None:
         """Have a live environment stop what it does now, gently; again: at once."""
-        env = self._env
-        for one in getattr(env, "envs", (env,)):
-            world = getattr(getattr(one, "unwrapped", None), "world", None)
-            if isinstance(world, LiveWorld):
-                world.interrupt()
+        self._offer.interrupt(self._env)
 
     # ---------------------------------------------------------------- the commands
 

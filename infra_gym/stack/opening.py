@@ -83,10 +83,16 @@ def open_stack(
     )
 
 
-def unique_name(identifier: str, target: str) -> str:
-    """A name for an environment that was given none: id, target, six random digits; 40 at most."""
+def unique_name(identifier: str, target: str, *, longest: int = 40) -> str:
+    """A name for an environment that was given none: id, target and six random digits.
+
+    Args:
+        identifier: Its id; cut where the name would be too long.
+        target: Its target.
+        longest: Characters; 40 are as many as a name may have.
+    """
     end = f"-{target}-{secrets.token_hex(3)}"
-    return f"{identifier.lower()[: 40 - len(end)]}{end}"
+    return f"{identifier.lower()[: longest - len(end)]}{end}"
 
 
 def _is_environment(what: str | Sequence[str]) -> bool:

@@ -15,6 +15,17 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 PROGRAMS = sorted(EXAMPLES.glob("[0-9][0-9]-*/*.py"))
 
 
+@pytest.fixture
+def program(request: pytest.FixtureRequest) -> Path:
+    """The example, unless it needs packages beyond infra-gym's own that are not here."""
+    found: Path = request.param
+    if "import ray" in found.read_text(encoding="utf-8"):
+        for name in ("ray", "torch"):
+            if importlib.util.find_spec(name) is None:
+                pytest.skip(f"{name} is not installed: {found.parent.name}/requirements.txt")
+    return found
+
+
 def run(program: Path, home: Path, *arguments: str) -> str:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
     done = subprocess.run(
@@ -36,7 +47,7 @@ def test_there_is_one_program_in_each_folder() -> None:
     assert [program.parent for program in PROGRAMS] == folders
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem, indirect=True)
 def test_on_the_simulator(program: Path, tmp_path: Path) -> None:
     before = sorted(program.parent.rglob("*"))
     assert "USD" in run(program, tmp_path, "--target", "sim", "--steps", "3")
@@ -45,12 +56,12 @@ def test_on_the_simulator(program: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem, indirect=True)
 def test_on_real_processes(program: Path, tmp_path: Path) -> None:
     assert "USD" in run(program, tmp_path, "--target", "local", "--steps", "3")
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem, indirect=True)
 def test_every_argument_is_explained(program: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = importlib.util.spec_from_file_location(program.stem, program)
     assert spec is not None
