@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     """US dollars that one environment may spend; an episode is truncated when they are spent."""
     max_seconds: float | None = Field(default=None, gt=0)
     """Wall-clock seconds that one environment may live; then an episode is truncated."""
+    ready_seconds: float | None = Field(default=None, gt=0)
+    """Seconds that a reset waits for the stack to become ready; default: 90, on a cluster 300."""
     expiry_hours: float = Field(default=24, gt=0)
     """Hours after which a stack counts as forgotten and may be swept."""
     data_folder: Folder = Field(

@@ -15,9 +15,6 @@ from infra_gym.worlds.base import ResetMode
 
 SENDER = "siege-engine"
 
-# One tick of difference may be a replica that has only just begun; two are not.
-_TICKS_UNTIL_REPAIR = 2
-
 Inputs = Mapping[str, Mapping[str, Any]]
 
 
@@ -31,12 +28,17 @@ class Actuator:
         definition: The environment.
         target: Which of its stacks.
         stack: The stack.
+        repair_after: Ticks in a row that a difference must last. What is counted by its metrics may
+            have only just begun, where what a cluster says that it wants is exact.
     """
 
-    def __init__(self, definition: Definition, target: Target, stack: Stack) -> None:
+    def __init__(
+        self, definition: Definition, target: Target, stack: Stack, *, repair_after: int = 2
+    ) -> None:
         self.layers = {short_name(layer): layer for layer in definition.layers[target]}
         self._controls = definition.controls
         self._stack = stack
+        self._repair_after = repair_after
         self._applies = BackgroundApplies(self._apply)
         self._applied: dict[str, dict[str, Any]] = {}  # per layer, the inputs that came from here
         self._variables = {
@@ -113,16 +115,29 @@ class Actuator:
         return self._applies.take_seconds()
 
     def mismatches(
-        self, controls: Mapping[str, int], values: Mapping[str, float]
+        self, controls: Mapping[str, int], counts: Mapping[str, float]
     ) -> dict[str, dict[str, float]]:
-        """Controls whose count in the world differs, as ``{"wanted": ..., "existing": ...}``."""
+        """Controls whose count in the world differs, as ``{"wanted": ..., "existing": ...}``.
+
+        Args:
+            controls: The values that were applied.
+            counts: By control, what there is; those that nobody counted are left out.
+        """
         found = {}
-        for name, control in self._controls.items():
-            existing = values.get(control.existing or "", controls[name])
-            if existing != controls[name] and self.layers[control.layer] not in self.pending:
+        for name, existing in counts.items():
+            layer = self.layers[self._controls[name].layer]
+            if existing != controls[name] and layer not in self.pending:
                 found[name] = {"wanted": float(controls[name]), "existing": existing}
         self._mismatched = {name: self._mismatched.get(name, 0) + 1 for name in found}
         return found
+
+    def takes(self, layer: str, variable: str) -> bool:
+        """Whether the layer, by its short name, declares the variable."""
+        return variable in self._variables[self.layers[layer]]
+
+    def distrust(self) -> None:
+        """Something is not as it was applied: the next reset applies all of it, with a refresh."""
+        self._intact = False
 
     def close(self, *, keep: bool) -> None:
         """Await what runs; destroy the stack, or leave it if ``keep``."""
@@ -181,6 +196,6 @@ class Actuator:
 
     def _needs_repair(self, layer: str) -> bool:
         return any(
-            times >= _TICKS_UNTIL_REPAIR and self.layers[self._controls[name].layer] == layer
+            times >= self._repair_after and self.layers[self._controls[name].layer] == layer
             for name, times in self._mismatched.items()
         )
