@@ -14,19 +14,27 @@ from pathlib import Path
 from typing import Self
 
 import requests
+import urllib3
 
-from infra_gym.clouds.kubernetes_calls import Calls, NotFoundError
+from infra_gym.clouds.kubernetes_calls import (
+    Calls,
+    NotFoundError,
+    said_by,
+    unreachable_because,
+)
 from infra_gym.clouds.kubernetes_config import Access, Kubeconfig
 from infra_gym.clouds.kubernetes_credentials import Credentials
 from infra_gym.clouds.kubernetes_forward import Forward
 from infra_gym.clouds.kubernetes_pods import PodTrouble, deployment_troubles_of, troubles_of
 from infra_gym.clouds.kubernetes_report import report
 from infra_gym.clouds.kubernetes_services import Service, session_for
-from infra_gym.errors import ClusterRefusedError
+from infra_gym.errors import ClusterRefusedError, ClusterUnreachableError
 
 __all__ = ["Cluster", "DeploymentCount", "PodTrouble", "Route"]
 
 _WHO_AM_I = "kube-system"
+_PROBE_DEADLINE_S = (5, 10)
+_PROBE_BYTES = 4096
 # Each of these would lead the providers to another cluster than the kubeconfig does.
 _OTHER_WAYS = (
     *("KUBE_HOST", "KUBE_TOKEN", "KUBE_USER", "KUBE_PASSWORD", "KUBE_INSECURE"),
@@ -239,16 +247,29 @@ class Cluster:
         Args:
             url: As :meth:`proxied` takes it.
             probe: A path below ``url`` that answers 200, such as ``/-/ready``.
+
+        Raises:
+            ClusterError: Neither works; says why.
         """
-        proxied, session = self.proxied(url), self.session()
-        with session.get(proxied + probe, timeout=(5, 10), stream=True) as answer:
-            works = answer.ok
-        if works:
-            return Route(proxied, session, "service proxy")
-        session.close()
+        proxied = Route(self.proxied(url), self.session(), "service proxy")
+        refusal = _refusal(proxied, probe)
+        if refusal is None:
+            return proxied
+        proxied.session.close()
         session = requests.Session()
-        session.trust_env = False
-        return Route(self.forwarded(url), session, "port-forward")
+        session.trust_env = False  # it is a port of this machine
+        forwarded = Route(self.forwarded(url), session, "port-forward")
+        failure = _refusal(forwarded, probe)
+        if failure is None:
+            return forwarded
+        session.close()
+        service, _ = Service.of(url)
+        raise ClusterUnreachableError(
+            f"The service {service.namespace}/{service.name} cannot be reached. By the API "
+            f"server's service proxy: {refusal}. By a port-forward: "
+            f"{self._forwards[service].failure or failure}.",
+            next_command="infra-gym doctor --target k8s shows which ways are open",
+        )
 
     def close(self) -> None:
         """End port-forwards, give connections back, remove the certificates' files."""
@@ -263,3 +284,15 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _refusal(route: Route, probe: str) -> str | None:
+    """Why a route does not work; ``None`` when it does."""
+    try:
+        with route.session.get(route.url + probe, timeout=_PROBE_DEADLINE_S, stream=True) as answer:
+            if answer.ok:
+                return None
+            words = said_by(answer.raw.read(_PROBE_BYTES, decode_content=True))
+            return f"{answer.status_code} {words or answer.reason}"
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        return unreachable_because(error)

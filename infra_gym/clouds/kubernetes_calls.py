@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import urllib3
-from kubernetes import client
-from kubernetes.client.exceptions import ApiException
 
 from infra_gym.clouds.kubernetes_config import Access
 from infra_gym.clouds.kubernetes_credentials import Credentials
 from infra_gym.errors import ClusterError, ClusterRefusedError, ClusterUnreachableError
+
+if TYPE_CHECKING:
+    from kubernetes.client.exceptions import ApiException
 
 CONNECT_DEADLINE_S = 5.0
 READ_DEADLINE_S = 10.0
@@ -41,8 +42,12 @@ class Calls:
     """
 
     def __init__(self, access: Access, credentials: Credentials) -> None:
+        # It takes most of a second to import: only where there is a cluster.
+        from kubernetes import client
+
         self._access = access
         self._credentials = credentials
+        self._refusal = client.ApiException
         self._client = client.ApiClient(_configuration(access, credentials))
         self.core = client.CoreV1Api(self._client)
         self.apps = client.AppsV1Api(self._client)
@@ -83,13 +88,13 @@ class Calls:
         """The answer, unread; raises as :meth:`ask` does."""
         try:
             return self._send(function, *arguments, **options)
-        except ApiException as error:
+        except self._refusal as error:
             # A plugin's token may have been withdrawn before its time.
             if error.status != 401 or not self._credentials.renew():
                 raise self._explained(error) from error
         try:
             return self._send(function, *arguments, **options)
-        except ApiException as error:
+        except self._refusal as error:
             raise self._explained(error) from error
 
     def close(self) -> None:
@@ -147,7 +152,7 @@ class Calls:
             return ClusterError(f"{self._server()}: TLS failed: {cause.reason or cause}.")
         return ClusterUnreachableError(
             f"{self._server()} of context {self._access.context!r} cannot be reached: "
-            f"{_short(cause)}.",
+            f"{unreachable_because(cause)}.",
             next_command="check that the cluster runs, and the network or VPN to it",
         )
 
@@ -164,6 +169,8 @@ def said_by(body: Any) -> str:
 
 
 def _configuration(access: Access, credentials: Credentials) -> Any:
+    from kubernetes import client
+
     made = client.Configuration()
     made.host = access.server
     made.verify_ssl = access.verify
@@ -187,15 +194,18 @@ def _root(error: BaseException) -> BaseException:
     while True:
         below = getattr(error, "reason", None)
         if not isinstance(below, BaseException):
-            below = error.__cause__ or error.__context__
+            below = next((one for one in error.args if isinstance(one, BaseException)), None)
+        below = below or error.__cause__ or error.__context__
         if not isinstance(below, BaseException):
             return error
         error = below
 
 
-def _short(error: BaseException) -> str:
-    if isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
+def unreachable_because(error: BaseException) -> str:
+    """Why no answer came, in a few words."""
+    cause = _root(error)
+    if isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError):
         return "no answer in time"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return (str(error) or type(error).__name__)[:_WORDS]
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return (str(cause) or type(cause).__name__)[:_WORDS]

@@ -78,18 +78,21 @@ class Forward:
 
     def _serve(self, connection: socket.socket) -> None:
         """Carry one connection to a pod and back, until either side ends."""
+        with connection:
+            try:
+                self.failure = self._through(connection)
+            except (ClusterError, NotFoundError, OSError, websocket.WebSocketException) as error:
+                self.failure = str(error).partition("\n")[0]
+            finally:
+                self._places.release()
+
+    def _through(self, connection: socket.socket) -> str | None:
+        pod, port = self._pod()
+        tunnel = self._tunnel(pod, port)
         try:
-            with connection:
-                pod, port = self._pod()
-                tunnel = self._tunnel(pod, port)
-                try:
-                    self.failure = _carry(connection, tunnel, self._closed)
-                finally:
-                    tunnel.close(timeout=1)
-        except (ClusterError, NotFoundError, OSError, websocket.WebSocketException) as error:
-            self.failure = str(error).partition("\n")[0]
+            return _carry(connection, tunnel, self._closed)
         finally:
-            self._places.release()
+            tunnel.close(timeout=1)
 
     def _pod(self) -> tuple[str, int]:
         """A ready pod of the service, and the port in it."""

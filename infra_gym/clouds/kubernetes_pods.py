@@ -78,13 +78,27 @@ def _found(status: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _of_container(container: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    waiting = container.get("state", {}).get("waiting")
-    if waiting and waiting.get("reason", _ORDINARY[0]) not in _ORDINARY:
-        yield waiting["reason"], waiting.get("message", "")
-    ends = [container.get(key, {}).get("terminated") for key in ("state", "lastState")]
-    for end in filter(None, ends):
-        if end.get("reason") == "OOMKilled":
-            limits = container.get("resources", {}).get("limits", {})
-            limit = f", its limit is {limits['memory']}" if "memory" in limits else ""
-            restarts = container.get("restartCount", 0)
-            yield "OOMKilled", f"container {container['name']}{limit}; restarts: {restarts}"
+    if container.get("ready"):
+        return  # whatever killed it before is over
+    waiting = container.get("state", {}).get("waiting") or {}
+    end = _last_end(container)
+    if waiting.get("reason", _ORDINARY[0]) not in _ORDINARY:
+        words = f"{waiting.get('message', '')}{f'; {_told(container, end)}' if end else ''}"
+        yield waiting["reason"], words
+    if end and (end.get("reason") == "OOMKilled" or not waiting):
+        yield end.get("reason") or "Error", _told(container, end)
+
+
+def _last_end(container: dict[str, Any]) -> dict[str, Any] | None:
+    """How it ended last, if that was a failure."""
+    ends = (container.get(key, {}).get("terminated") for key in ("state", "lastState"))
+    return next((end for end in ends if end and end.get("exitCode")), None)
+
+
+def _told(container: dict[str, Any], end: dict[str, Any]) -> str:
+    limit = container.get("resources", {}).get("limits", {}).get("memory")
+    memory = f", its memory limit is {limit}" if end.get("reason") == "OOMKilled" and limit else ""
+    return (
+        f"container {container['name']} ended with exit code {end['exitCode']}{memory}; "
+        f"restarts: {container.get('restartCount', 0)}"
+    )
