@@ -123,6 +123,7 @@ resource "kubernetes_deployment_v1" "heater" {
           }
 
           security_context {
+            run_as_non_root            = true
             allow_privilege_escalation = false
             read_only_root_filesystem  = true
             capabilities {

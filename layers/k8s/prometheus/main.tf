@@ -1,15 +1,20 @@
 locals {
-  name   = "prometheus"
-  port   = 9090
-  scrape = "${floor(var.scrape_interval_s * 1000)}ms"
+  name           = "prometheus"
+  port           = 9090
+  discovery_port = 9091
+  scrape         = "${floor(var.scrape_interval_s * 1000)}ms"
 
   labels = {
     "app.kubernetes.io/name"       = local.name
     "app.kubernetes.io/managed-by" = "infra-gym"
   }
 
-  # Every port named http-metrics of this namespace; the job is the pod's name label, the instance
-  # the pod, which keeps its name when a container is started again.
+  baked   = var.apps_folder == ""
+  file    = "${var.apps_folder}/pod_targets.py"
+  program = local.baked ? "" : fileexists(local.file) ? file(local.file) : ""
+
+  # The program beside Prometheus tells which pods there are; they are asked for every second, though
+  # Prometheus takes up what changed at most every 5 seconds.
   configuration = yamlencode({
     global = {
       scrape_interval = local.scrape
@@ -17,30 +22,10 @@ locals {
     }
     scrape_configs = [{
       job_name = "pods"
-      kubernetes_sd_configs = [{
-        role       = "pod"
-        namespaces = { own_namespace = true }
+      http_sd_configs = [{
+        url              = "http://127.0.0.1:${local.discovery_port}/"
+        refresh_interval = "1s"
       }]
-      relabel_configs = [
-        {
-          source_labels = ["__meta_kubernetes_pod_container_port_name"]
-          regex         = "http-metrics"
-          action        = "keep"
-        },
-        {
-          source_labels = ["__meta_kubernetes_pod_phase"]
-          regex         = "Succeeded|Failed"
-          action        = "drop"
-        },
-        {
-          source_labels = ["__meta_kubernetes_pod_label_app_kubernetes_io_name"]
-          target_label  = "job"
-        },
-        {
-          source_labels = ["__meta_kubernetes_pod_name"]
-          target_label  = "instance"
-        },
-      ]
     }]
   })
 }
@@ -93,7 +78,17 @@ resource "kubernetes_config_map_v1" "configuration" {
     namespace = var.namespace
     labels    = local.labels
   }
-  data = { "prometheus.yml" = local.configuration }
+  data = merge(
+    { "prometheus.yml" = local.configuration },
+    local.baked ? {} : { "pod_targets.py" = local.program },
+  )
+
+  lifecycle {
+    precondition {
+      condition     = local.baked || local.program != ""
+      error_message = "There is no pod_targets.py in apps_folder; leave it \"\" where discovery_image has it."
+    }
+  }
 }
 
 resource "kubernetes_deployment_v1" "prometheus" {
@@ -120,7 +115,7 @@ resource "kubernetes_deployment_v1" "prometheus" {
     template {
       metadata {
         labels      = local.labels
-        annotations = { "infra-gym/configuration" = sha256(local.configuration) }
+        annotations = { "infra-gym/configuration" = sha256("${local.configuration}${local.program}") }
       }
 
       spec {
@@ -179,6 +174,7 @@ resource "kubernetes_deployment_v1" "prometheus" {
           }
 
           security_context {
+            run_as_non_root            = true
             allow_privilege_escalation = false
             read_only_root_filesystem  = true
             capabilities {
@@ -196,6 +192,35 @@ resource "kubernetes_deployment_v1" "prometheus" {
           volume_mount {
             name       = "data"
             mount_path = "/prometheus"
+          }
+        }
+
+        container {
+          name  = "discovery"
+          image = var.discovery_image
+          command = [
+            "python3", "-IS", local.baked ? "/app/pod_targets.py" : "/etc/infra-gym/pod_targets.py",
+            "--port", tostring(local.discovery_port),
+          ]
+
+          resources {
+            requests = { cpu = "20m", memory = "64Mi" }
+            limits   = { cpu = "500m", memory = "64Mi" }
+          }
+
+          security_context {
+            run_as_non_root            = true
+            allow_privilege_escalation = false
+            read_only_root_filesystem  = true
+            capabilities {
+              drop = ["ALL"]
+            }
+          }
+
+          volume_mount {
+            name       = "configuration"
+            mount_path = "/etc/infra-gym"
+            read_only  = true
           }
         }
 

@@ -9,6 +9,17 @@ variable "image" {
   default     = "prom/prometheus:v3.5.0"
 }
 
+variable "apps_folder" {
+  description = "Folder of infra-gym's programs (infra_gym/apps); \"\" where discovery_image has /app/pod_targets.py."
+  type        = string
+}
+
+variable "discovery_image" {
+  description = "Image with python3, for the program that tells Prometheus which pods there are."
+  type        = string
+  default     = "python:3.12-slim"
+}
+
 variable "scrape_interval_s" {
   description = "Seconds between two scrapes."
   type        = number
