@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -119,3 +122,20 @@ def test_a_folder_without_a_module(tmp_path: Path) -> None:
         read_module(tmp_path)
     with pytest.raises(TerraformError, match="no Terraform module"):
         read_module(tmp_path / "missing")
+
+
+def test_threads_may_read_at_once(tmp_path):
+    layers = Path(__file__).parents[3] / "layers" / "k8s"
+    copies = [
+        shutil.copytree(layer, tmp_path / str(number) / layer.name)
+        for number in range(4)
+        for layer in layers.iterdir()
+    ]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            modules = list(pool.map(read_module, copies))
+    finally:
+        sys.setswitchinterval(interval)
+    assert {module.providers["kubernetes"].source for module in modules} == {"hashicorp/kubernetes"}
