@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import requests
 import urllib3
@@ -210,6 +211,16 @@ class Cluster:
         except NotFoundError:
             return True
         return bool(found.get("status", {}).get("phase") == "Terminating")
+
+    def dry_run(self, function: Callable[..., Any], *arguments: Any, body: dict[str, Any]) -> None:
+        """Have the server check an object, policies included, and not make it.
+
+        Args:
+            function: One of the client's methods that create.
+            arguments: Its own, such as a namespace.
+            body: The object.
+        """
+        self._calls.ask(function, *arguments, body=body, dry_run="All")
 
     def session(self) -> requests.Session:
         """A session for :meth:`proxied` URLs. The tokens of plugins and files are kept fresh."""

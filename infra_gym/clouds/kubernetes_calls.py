@@ -29,7 +29,7 @@ _WORDS = 300
 Json = dict[str, Any]
 
 
-class NotFoundError(Exception):
+class NotFoundError(ClusterError):
     """There is no such object."""
 
 

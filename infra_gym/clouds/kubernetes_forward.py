@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import websocket
 
-from infra_gym.clouds.kubernetes_calls import CONNECT_DEADLINE_S, Calls, Json, NotFoundError
+from infra_gym.clouds.kubernetes_calls import CONNECT_DEADLINE_S, Calls, Json
 from infra_gym.clouds.kubernetes_config import Access
 from infra_gym.clouds.kubernetes_credentials import Credentials
 from infra_gym.clouds.kubernetes_pods import works
@@ -81,7 +81,7 @@ class Forward:
         with connection:
             try:
                 self.failure = self._through(connection)
-            except (ClusterError, NotFoundError, OSError, websocket.WebSocketException) as error:
+            except (ClusterError, OSError, websocket.WebSocketException) as error:
                 self.failure = str(error).partition("\n")[0]
             finally:
                 self._places.release()

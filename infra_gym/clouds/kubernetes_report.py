@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra_gym.clouds.kubernetes_calls import Calls, NotFoundError
+from infra_gym.clouds.kubernetes_calls import Calls
 from infra_gym.clouds.kubernetes_pods import deployment_troubles_of, troubles_of, works
 from infra_gym.errors import ClusterError
 
@@ -27,7 +27,7 @@ def _pods(calls: Calls, namespace: str) -> list[str]:
     try:
         deployments = calls.ask(calls.apps.list_namespaced_deployment, namespace)["items"]
         pods = calls.ask(calls.core.list_namespaced_pod, namespace)["items"]
-    except (ClusterError, NotFoundError) as error:
+    except ClusterError as error:
         return [f"The pods of namespace {namespace} cannot be listed: {_first_line(error)}"]
     ill = [pod for pod in pods if troubles_of(pod)] or [pod for pod in pods if not works(pod)]
     lines = [
@@ -55,7 +55,7 @@ def _last_words(calls: Calls, namespace: str, pod: dict[str, Any]) -> list[str]:
                 calls.core.read_namespaced_pod_log, name, namespace,
                 container=status["name"], previous=waits, tail_lines=_LOG_LINES,
             )  # fmt: skip
-        except (ClusterError, NotFoundError) as error:
+        except ClusterError as error:
             text = f"(no log: {_first_line(error)})"
         lines += [f"last lines of {name}/{status['name']}:"]
         lines += [f"  {line}" for line in text.splitlines()[-_LOG_LINES:]] or ["  (empty)"]
@@ -67,7 +67,7 @@ def _events(calls: Calls, namespace: str) -> list[str]:
         found = calls.ask(
             calls.core.list_namespaced_event, namespace, field_selector="type=Warning", limit=500
         )["items"]
-    except (ClusterError, NotFoundError) as error:
+    except ClusterError as error:
         return [f"The events of namespace {namespace} cannot be read: {_first_line(error)}"]
     newest = sorted(found, key=_time)[-_EVENTS:]
     lines = [

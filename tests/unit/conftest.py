@@ -25,8 +25,9 @@ _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 class FakeApiServer:
     """Answers what ``answers`` holds: by path, a document, a text, or a status and a document.
 
-    A POST of an access review is answered by ``denied``, a set of ``verb resource``. ``token`` is
-    the only one that is accepted, when set. ``forwarded`` answers what comes by a port-forward.
+    A POST of an access review is answered by ``denied``, a set of ``verb resource``; a dry run by
+    ``POST PATH`` in ``answers``. ``token`` is the only one that is accepted, when set.
+    ``forwarded`` answers what comes by a port-forward.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -107,6 +108,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         fake.requests.append(("POST", urlsplit(self.path).path, dict(self.headers)))
         if not self._accepted():
+            return
+        if "dryRun=All" in self.path:
+            self._send(*fake.answers.get(f"POST {urlsplit(self.path).path}", (201, body)))
             return
         asked = body["spec"]["resourceAttributes"]
         resource = "/".join(filter(None, (asked["resource"], asked.get("subresource"))))

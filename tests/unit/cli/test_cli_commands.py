@@ -86,7 +86,7 @@ def test_there_are_the_commands_that_were_promised():
         (["run", ID, "--target", "sim", "--workload", "mean_rp=3"], "mean_rps"),
         (["run", ID, "--target", "sim", "--workload", "mean_rps=3,sine"], "sine,mean_rps=80"),
         (["run", ID, "--target", "sim", "--log", "file/run.jsonl"], "--log PATH"),
-        (["run", ID, "--target", "k8s"], "--target local"),
+        (["run", ID, "--target", "do"], "--target local"),
         (["run", ID, "--action", "absolut"], "absolute"),
         (["run", ID, "--steps", "0"], "--steps"),
     ],

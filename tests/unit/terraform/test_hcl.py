@@ -124,11 +124,19 @@ def test_a_folder_without_a_module(tmp_path: Path) -> None:
 
 
 def test_threads_may_read_at_once(tmp_path):
-    text = 'terraform {\n  required_providers {\n    x = { source = "a/x", version = "1" }\n  }\n}\n'
-    folders = [tmp_path / str(number) for number in range(24)]
+    required = """
+terraform {
+  required_providers {
+    x = { source = "a/x", version = "1" }
+  }
+}
+"""
+    names = "".join(f'  n{number} = "${{var.a}}-${{local.b}}"\n' for number in range(40))
+    folders = [tmp_path / str(number) for number in range(8)]
     for folder in folders:
         folder.mkdir()
-        (folder / "main.tf").write_text(text)
+        (folder / "main.tf").write_text(f"locals {{\n{names}}}\n")
+        (folder / "versions.tf").write_text(required)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
