@@ -84,7 +84,8 @@ class Cluster:
     about half a minute.
     """
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, source: Kubeconfig, access: Access) -> None:
+        self._source = source
         self._access = access
         self._credentials = Credentials(access)
         self._calls = Calls(access, self._credentials)
@@ -95,7 +96,8 @@ class Cluster:
         """Reach the cluster of ``context`` (the current one when left out).
 
         Args:
-            kubeconfig: A file; when left out the files in ``KUBECONFIG``, else ``~/.kube/config``.
+            kubeconfig: A file, or several joined as in ``KUBECONFIG``; when left out those that
+                ``KUBECONFIG`` names, else ``~/.kube/config``.
             context: The context's name.
 
         Raises:
@@ -104,7 +106,8 @@ class Cluster:
             ClusterUnreachableError: The server does not answer.
             ClusterRefusedError: The server does not accept the credentials.
         """
-        cluster = cls(Kubeconfig.find(kubeconfig).access(context))
+        source = Kubeconfig.find(kubeconfig)
+        cluster = cls(source, source.access(context))
         try:
             cluster.version()
         except BaseException:
@@ -157,6 +160,10 @@ class Cluster:
             "KUBE_CONFIG_PATHS": paths,
             "KUBE_CTX": self._access.context,
         }
+
+    def kubeconfig(self, namespace: str) -> str:
+        """A kubeconfig for this context alone, with ``namespace`` as its default. Holds secrets."""
+        return self._source.only(self._access, namespace)
 
     def replicas(self, namespace: str, deployment: str) -> DeploymentCount | None:
         """How many replicas a deployment has; ``None`` when there is no such deployment."""

@@ -170,10 +170,13 @@ class Kubeconfig:
 
 
 def candidates(file: Path | None = None) -> list[Path]:
-    """Where a kubeconfig is looked for, whether it exists or not."""
-    if file is not None:
-        return [file.expanduser().absolute()]
-    named = [one for one in os.environ.get(VARIABLE, "").split(os.pathsep) if one]
+    """Where a kubeconfig is looked for, whether it exists or not.
+
+    Args:
+        file: A file, or several joined as in ``KUBECONFIG``, whose value is the default.
+    """
+    text = os.environ.get(VARIABLE, "") if file is None else str(file)
+    named = [one for one in text.split(os.pathsep) if one]
     return [Path(one).expanduser().absolute() for one in named or [str(DEFAULT_FILE)]]
 
 

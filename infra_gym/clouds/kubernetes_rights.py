@@ -14,7 +14,7 @@ import yaml
 from infra_gym.clouds.kubernetes_calls import Calls
 
 # What Terraform's provider does with each resource of a layer.
-_TERRAFORM = ("get", "create", "patch", "update", "delete")
+_TERRAFORM = ("get", "create", "patch", "delete")
 _LAYERS = {
     "": (
         *("namespaces", "configmaps", "secrets", "services", "serviceaccounts"),
@@ -30,7 +30,7 @@ class Right:
     """To do something with a kind of object.
 
     Attributes:
-        verb: ``get``, ``list``, ``watch``, ``create``, ``patch``, ``update`` or ``delete``.
+        verb: ``get``, ``list``, ``watch``, ``create``, ``patch`` or ``delete``.
         resource: Such as ``pods`` or ``pods/log``.
         group: The API group; empty for the core one.
         optional: What goes without it; empty where nothing does.
