@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from infra_gym.definitions.catalog import find_layer
 from infra_gym.definitions.models import Definition, short_name
+from infra_gym.errors import LayerFailedError, TerraformError
 from infra_gym.settings import Target
 from infra_gym.stack import Stack
+from infra_gym.terraform.failures import was_away
 from infra_gym.terraform.hcl import read_module
 from infra_gym.worlds.applies import BackgroundApplies, Job
 from infra_gym.worlds.base import ResetMode
 
 SENDER = "siege-engine"
+_ASK_AGAIN_S = 0.5
 
 Inputs = Mapping[str, Mapping[str, Any]]
 
@@ -30,15 +34,23 @@ class Actuator:
         stack: The stack.
         repair_after: Ticks in a row that a difference must last. What is counted by its metrics may
             have only just begun, where what a cluster says that it wants is exact.
+        patience_s: Seconds for which an apply is repeated where a server did not answer.
     """
 
     def __init__(
-        self, definition: Definition, target: Target, stack: Stack, *, repair_after: int = 2
+        self,
+        definition: Definition,
+        target: Target,
+        stack: Stack,
+        *,
+        repair_after: int = 2,
+        patience_s: float = 0.0,
     ) -> None:
         self.layers = {short_name(layer): layer for layer in definition.layers[target]}
         self._controls = definition.controls
         self._stack = stack
         self._repair_after = repair_after
+        self._patience_s = patience_s
         self._applies = BackgroundApplies(self._apply)
         self._applied: dict[str, dict[str, Any]] = {}  # per layer, the inputs that came from here
         self._variables = {
@@ -187,7 +199,20 @@ class Actuator:
             self._intact = True
 
     def _apply(self, job: Job) -> None:
-        self._stack.apply_layer(job.layer, job.inputs, refresh=job.refresh)
+        ends = time.monotonic() + self._patience_s
+        refresh = job.refresh
+        while True:
+            try:
+                self._stack.apply_layer(job.layer, job.inputs, refresh=refresh)
+                break
+            except LayerFailedError as error:
+                cause = error.__cause__
+                away = isinstance(cause, TerraformError) and was_away(cause.diagnostics)
+                if not away or time.monotonic() >= ends:
+                    raise
+            # What was cut off may have arrived.
+            refresh = True
+            time.sleep(_ASK_AGAIN_S)
         self._applied[job.layer] = {**self._applied.get(job.layer, {}), **job.inputs}
 
     def _changed(self, layer: str, values: Mapping[str, Any]) -> bool:

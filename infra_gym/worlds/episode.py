@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from infra_gym.errors import PrometheusUnavailableError
+from infra_gym.errors import PrometheusUnavailableError, StaleMetricsError
 from infra_gym.metrics import Measured, MetricsReader, Ticks
 from infra_gym.worlds.load import Load
 
@@ -62,7 +62,8 @@ class Timing:
         scrape_interval_s: Seconds between two samples.
         overrun: See :data:`Overrun`.
         fresh_deadline_s: Seconds after a tick by which its samples must be there.
-        patience_s: Seconds after a tick for which a Prometheus that does not answer is asked again.
+        patience_s: Seconds after a tick for which a Prometheus that does not answer is asked again,
+            and one that began anew is given another tick.
     """
 
     interval_s: float
@@ -162,8 +163,18 @@ class Episode:
         Raises:
             MetricsError: Prometheus failed, or no fresh sample came before the deadline.
         """
-        tick = self._next_tick()
-        return self._read(tick, self._ticks.wait_for(tick))
+        first = tick = self._next_tick()
+        late_s = self._ticks.wait_for(tick)
+        while True:
+            try:
+                return self._read(tick, late_s)
+            except StaleMetricsError:
+                # A Prometheus that began anew knows nothing of that tick, but will of a later one.
+                if self.clock.time() >= self._ticks.time_of(first) + self.timing.patience_s:
+                    raise
+            self.scene.look()
+            tick = self._next_tick()
+            late_s = self._ticks.wait_for(tick)
 
     def _next_tick(self) -> int:
         return max(self._tick + 1, self._ticks.next_after(self.clock.time()))

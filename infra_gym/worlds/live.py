@@ -19,7 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra_gym.definitions.models import Definition, GaugeMetric, HistogramMetric, short_name
+from infra_gym.definitions.models import (
+    Definition,
+    GaugeMetric,
+    HistogramMetric,
+    Metric,
+    short_name,
+)
 from infra_gym.errors import (
     ClusterError,
     ClusterUnreachableError,
@@ -52,7 +58,7 @@ _SENDER_STARTED = "sender_started"
 _SENDER_STARTED_METRIC = GaugeMetric(
     gauge=f'max(process_start_time_seconds{{job="{SENDER}"}})', empty=0.0
 )
-_OWN_METRICS = {_LATENESS: _LATENESS_METRIC, _SENDER_STARTED: _SENDER_STARTED_METRIC}
+_OWN_METRICS: dict[str, Metric] = {_LATENESS: _LATENESS_METRIC, _SENDER_STARTED: _SENDER_STARTED_METRIC}
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class LiveOptions:
         overrun: See :data:`infra_gym.worlds.episode.Overrun`.
         ready_deadline_s: How long ``reset`` waits for the stack to become ready.
         patience_s: How long after a tick a Prometheus that does not answer, or that has no fresh
-            samples, is asked again.
+            samples, is asked again, and how long an apply is repeated where a server was away.
         prometheus_url: Where Prometheus answers, if not where its layer says.
     """
 
@@ -119,7 +125,11 @@ class LiveWorld:
         self.stack = stack
         self._definition = definition
         self._actuator = Actuator(
-            definition, target, stack, repair_after=1 if stack.on_cluster else 2
+            definition,
+            target,
+            stack,
+            repair_after=1 if stack.on_cluster else 2,
+            patience_s=options.patience_s,
         )
         self._folder = folder
         self._workload = workload
