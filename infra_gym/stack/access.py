@@ -6,6 +6,7 @@ own environment variables, and the ledger keeps those two and the cluster's iden
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,19 @@ class ClusterAccess:
             self.identity = cluster.identity()
             self._terraform.add_environment(cluster.environment())
             self.cluster = cluster
+
+    def named(self) -> str:
+        """Which cluster it is to be, in words; nobody is asked.
+
+        Raises:
+            ClusterError: There is no kubeconfig, or it cannot be used.
+            UsageError: There is no such context.
+        """
+        from infra_gym.clouds.kubernetes_config import Kubeconfig
+
+        found = Kubeconfig.find(self._settings.kubeconfig).access(self._settings.kube_context)
+        files = os.pathsep.join(map(str, found.files))
+        return f"context {found.context} of {files}, {found.server}"
 
     @property
     def kubeconfig(self) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from infra_gym.errors import (
+    ClusterError,
     InfraGymError,
     LayerFailedError,
     OwnershipLostError,
@@ -104,6 +105,19 @@ def _way_to(record: StackRecord) -> str:
     kubeconfig = "KUBECONFIG" if os.pathsep in files else "INFRA_GYM_KUBECONFIG"
     named = {kubeconfig: files, "INFRA_GYM_KUBE_CONTEXT": record.context}
     return " ".join(f"{name}={shlex.quote(value)}" for name, value in named.items() if value)
+
+
+def explain_away(
+    identity: Identity, record: StackRecord | None, error: ClusterError
+) -> ClusterError:
+    """The error of a cluster that does not answer, with the way out where it never will again."""
+    if record is not None:
+        gone = f"{identity.command('destroy')} --cluster-gone"
+        error.next_command = (
+            f"{error.next_command or 'infra-gym doctor --target k8s'}\n"
+            f"If that cluster is gone for good: {gone}"
+        )
+    return error
 
 
 def refuse_missing(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 from infra_gym.definitions.catalog import find_layer
 from infra_gym.definitions.models import Definition
 from infra_gym.definitions.parts import full_name
-from infra_gym.errors import StackError, StackLockedError, StateBackendError
+from infra_gym.errors import ClusterError, StackError, StackLockedError, StateBackendError
 from infra_gym.settings import Settings
 from infra_gym.stack.access import ClusterAccess, Connect, on_cluster
 from infra_gym.stack.drawing import drawing
@@ -36,6 +36,7 @@ from infra_gym.stack.order import Order
 from infra_gym.stack.planning import Planner
 from infra_gym.stack.refusals import (
     Identity,
+    explain_away,
     refuse_another,
     refuse_missing,
     refuse_to_forget,
@@ -162,6 +163,35 @@ class Stack:
     def cluster(self) -> Cluster | None:
         """That cluster, once the lock is held; ``None`` where none is needed."""
         return self._access.cluster
+
+    def cluster_named(self) -> str | None:
+        """Which cluster it is to be, in words; ``None`` where none is needed. Nobody is asked.
+
+        Raises:
+            ClusterError: There is no kubeconfig, or it cannot be used.
+        """
+        return self._access.named() if self.on_cluster else None
+
+    def mark_destroyed(self) -> tuple[str, ...]:
+        """Forget the layers on a cluster that is gone for good, and nothing else; which they were.
+
+        Nothing is asked of the cluster. Where it is not gone, what they made stays there.
+
+        Raises:
+            InfraGymError: As :meth:`acquire`, but for the cluster.
+        """
+        with self._released_on_error():
+            self._lock.acquire()
+            self._end_dead_run()
+            self._load()
+            refuse_another(self._identity, self._record)
+            layers = tuple(layer for layer in self._runs.records if on_cluster([layer]))
+            for layer in layers:
+                self._runs.forget(layer)
+            if layers and not self._runs.records:
+                self._clean_up()
+        self.release()
+        return layers
 
     # ---------------------------------------------------------------- the lock
 
@@ -431,7 +461,10 @@ class Stack:
     def _reach_cluster(self) -> None:
         """Have Terraform reach the cluster, if it needs one, and refuse another than before."""
         if on_cluster(self._all_layers()):
-            self._access.open()
+            try:
+                self._access.open()
+            except ClusterError as error:
+                raise explain_away(self._identity, self._record, error) from error
             self._identity = replace(self._identity, cluster=self._access.identity)
             refuse_another(self._identity, self._record)
 

@@ -14,7 +14,6 @@ def test_the_environment_conforms_on_a_cluster(project):
         steps=6,
         target="k8s",
         project=project,
-        environment="conformance",
         interval_s=5.0,
     )
     print(report)

@@ -96,3 +96,14 @@ def test_a_cluster_that_is_away_is_told_and_the_lock_given_back(on):
     with pytest.raises(ClusterUnreachableError):
         stack.apply()
     assert not stack.status().exists
+
+
+def test_layers_of_a_cluster_that_is_gone_are_marked_destroyed(on, tmp_path):
+    on(FakeCluster("one", "lab")).apply()
+    stack = on(None)
+    with pytest.raises(ClusterUnreachableError) as told:
+        stack.destroy()
+    assert "layers destroy k8s/alpha --target k8s -p p -e e --cluster-gone" in str(told.value)
+    assert stack.mark_destroyed() == ("k8s/alpha",)
+    assert not stack.status().exists
+    assert [path for path in (tmp_path / "data").rglob("*") if path.is_file()] == []
