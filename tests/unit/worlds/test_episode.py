@@ -68,6 +68,25 @@ def test_one_that_is_away_for_a_moment_is_asked_again_for_the_same_tick():
     assert len(reader.read_at) == 3
 
 
+def test_an_apply_that_lasts_beyond_the_tick_does_not_leave_it_out():
+    reader, clock = Reader(), Clock()
+    running = episode(reader, clock, patience_s=0)
+    clock.sleep(running.left_s + 2)
+    assert running.sample().tick == 1
+    running.open_tick()
+    assert running.sample().tick == 2
+
+
+def test_a_late_learner_gets_the_tick_that_comes():
+    reader, clock = Reader(), Clock()
+    running = episode(reader, clock, patience_s=0)
+    running.sample()
+    clock.sleep(7)
+    assert running.open_tick() == pytest.approx(7)
+    sample = running.sample()
+    assert (sample.tick, sample.seconds) == (3, pytest.approx(10))
+
+
 def test_one_that_begins_anew_is_given_a_later_tick():
     reader, clock = Reader(), Clock()
     running = episode(reader, clock, patience_s=30)
