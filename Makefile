@@ -4,6 +4,7 @@
 # make full   the tests that take long
 # make cluster  the tests on the cluster that INFRA_GYM_TEST_KUBECONFIG names
 # make wheel  builds the wheel and tests it from outside the checkout
+# make kind   a Kubernetes cluster on this machine, where there are Docker and kind
 # make clean  removes what these made
 #
 # PYTHON=python3.12 chooses another Python, INFRA_GYM_BINARY=tofu another Terraform.
@@ -42,6 +43,9 @@ wheel: $(VENV)/installed-dev terraform prometheus
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist
 	$(BIN)/python tests/wheel/check.py dist/*.whl
+
+kind:
+	@scripts/kind.sh .kind
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -25,7 +25,7 @@ MINIMUM_VERSION = (1, 25)
 _ID = "SimpleK8sWebApp-v0"
 _TARGET: Target = "k8s"
 _INIT_DEADLINE_S = 180
-_HOW_TO = "docs/how-to/run-on-kubernetes.md"
+_HOW_TO = "docs/how-to/run-on-a-cluster.md"
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
