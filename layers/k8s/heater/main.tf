@@ -144,7 +144,7 @@ resource "kubernetes_deployment_v1" "heater" {
             }
             period_seconds    = 10
             timeout_seconds   = 5
-            failure_threshold = 3
+            failure_threshold = 6
           }
 
           lifecycle {
