@@ -134,7 +134,8 @@ resource "kubernetes_deployment_v1" "heater" {
               port = "http-metrics"
             }
             period_seconds    = 1
-            failure_threshold = 1
+            timeout_seconds   = 2
+            failure_threshold = 3
           }
 
           liveness_probe {

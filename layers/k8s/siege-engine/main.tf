@@ -98,7 +98,9 @@ resource "kubernetes_deployment_v1" "engine" {
               path = "/healthz"
               port = "http-metrics"
             }
-            period_seconds = 1
+            period_seconds    = 1
+            timeout_seconds   = 5
+            failure_threshold = 6
           }
 
           # No liveness probe: one that was started again has lost its schedule, and with it the run;
