@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -37,7 +38,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ from rich.table import Table
 from infra_gym.definitions.catalog import find_definition
 from infra_gym.environments.env import InfraEnv
 from infra_gym.environments.make import make
+from infra_gym.errors import MetricsError
 from infra_gym.metrics import Prometheus
 from infra_gym.settings import load_settings
 from infra_gym.stack import Stack
@@ -108,9 +110,10 @@ def watch_for_sample(prometheus: Prometheus, wanted: int, found: list[float]) ->
     """Append the time at which Prometheus first has ``wanted`` replicas up."""
     end = time.time() + 15
     while time.time() < end:
-        if sum(one.value for one in prometheus.instant('sum(up{job="heater"})')) >= wanted:
-            found.append(time.time())
-            return
+        with suppress(MetricsError):  # one that does not answer is asked again
+            if sum(one.value for one in prometheus.instant('sum(up{job="heater"})')) >= wanted:
+                found.append(time.time())
+                return
         time.sleep(0.02)
 
 
@@ -179,7 +182,7 @@ def measure_steps(env: InfraEnv, bare: Bare, rounds: int, patch: Patch | None) -
     return {
         "apply_over_bare": statistics.median(ratios["bare"]),
         "apply_over_init_apply": statistics.median(ratios["init"]),
-        "action_to_sample_s": statistics.median(samples),
+        "action_to_sample_s": statistics.median(samples) if samples else math.nan,
         "tick_jitter_p99_s": sorted(jitters)[round(0.99 * (len(jitters) - 1))],
         "apply_share_of_interval": statistics.median(applies) / env.place.interval_s,
         "apply_s": statistics.median(applies),
