@@ -324,7 +324,8 @@ class LiveWorld:
 
     def _refuse_restarted(self, started: float) -> None:
         """A siege engine that began anew has no schedule: its silence must not look like peace."""
-        if started != self._sender_started:
+        before, self._sender_started = self._sender_started, started or self._sender_started
+        if before and started not in (0.0, before):  # 0: its last scrape failed
             raise WorldError(
                 "The siege engine was started again in the middle of the episode, and has lost its "
                 "place in the schedule.",
