@@ -180,7 +180,7 @@ def stack_wishes(definition: Definition) -> tuple[list[Wish], tuple[Wish, Wish]]
     for layer in definition.layers[_TARGET]:
         name = short_name(layer)
         defaults = {v.name: v.default for v in read_module(find_layer(layer)).variables.values()}
-        given: dict[str, Any] = {**defaults, **definition.inputs.get(name, {})}
+        given: dict[str, Any] = {**defaults, **definition.inputs_of(layer)}
         if "cpu_request" not in given:
             continue
         cpu, memory = quantity(given["cpu_request"]), quantity(given["memory"])
