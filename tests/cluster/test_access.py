@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def user(kubeconfig: Path, project: str, kubectl, tmp_path: Path) -> Iterator[Ca
     names: list[str] = []
 
     def make_one(*without: str) -> Path:
-        name = f"{project}-{len(names)}"
+        name = f"{project}-{secrets.token_hex(3)}"
         names.append(name)
         role = yaml.safe_load(cluster_role(name))
         for rule in role["rules"]:
