@@ -2,7 +2,9 @@
 # make test   the offline test suite
 # make lint   style, types, import contracts, Terraform's format
 # make full   the tests that take long
+# make cluster  the tests on the cluster that INFRA_GYM_TEST_KUBECONFIG names
 # make wheel  builds the wheel and tests it from outside the checkout
+# make kind   a Kubernetes cluster on this machine, where there are Docker and kind
 # make clean  removes what these made
 #
 # PYTHON=python3.12 chooses another Python, INFRA_GYM_BINARY=tofu another Terraform.
@@ -11,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test lint full wheel clean terraform prometheus
+.PHONY: demo test lint full cluster wheel clean terraform prometheus
 
 demo: $(VENV)/installed terraform prometheus
 	$(BIN)/infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20
@@ -26,6 +28,9 @@ test: $(VENV)/installed-dev terraform prometheus
 full: $(VENV)/installed-dev terraform prometheus
 	scripts/second-look.sh $(PYTEST) -m slow tests
 
+cluster: $(VENV)/installed-dev terraform
+	scripts/second-look.sh $(PYTEST) --numprocesses=2 --dist=loadfile tests/cluster
+
 lint: $(VENV)/installed-dev terraform
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -38,6 +43,9 @@ wheel: $(VENV)/installed-dev terraform prometheus
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist
 	$(BIN)/python tests/wheel/check.py dist/*.whl
+
+kind:
+	@scripts/kind.sh .kind
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -29,8 +29,11 @@ message without a traceback and exits with :attr:`InfraGymError.exit_code`.
     ├── WorldError
     │   ├── NotReadyError           the world did not become ready in time, or reset was not called
     │   └── EpisodeOverError        step after the end, or reset after the budget is spent
+    ├── ClusterError                a Kubernetes cluster cannot be used, or lacks something
+    │   ├── ClusterUnreachableError it is down, slow or cut off: it may come back
+    │   └── ClusterRefusedError     it does not accept the credentials, or a right is missing
     ├── RemoteError                 a server of environments refused, failed or went away
-    └── ClusterError                Ray cannot be reached, or has no room
+    └── WorkersError                Ray cannot be reached, or has no room
         └── WorkerLostError         a worker's process or machine went away, again and again
 """
 
@@ -219,6 +222,18 @@ class EpisodeOverError(WorldError):
     """The episode, or the budget for all of them, is over."""
 
 
+class ClusterError(InfraGymError):
+    """A Kubernetes cluster cannot be used, or lacks something."""
+
+
+class ClusterUnreachableError(ClusterError):
+    """The cluster is down, slow or cut off: it may come back."""
+
+
+class ClusterRefusedError(ClusterError):
+    """The cluster does not accept the credentials, or a right is missing."""
+
+
 class RemoteError(InfraGymError):
     """A server of environments refused, failed or went away.
 
@@ -230,11 +245,11 @@ class RemoteError(InfraGymError):
         self.kind = kind
 
 
-class ClusterError(InfraGymError):
+class WorkersError(InfraGymError):
     """Ray cannot be reached, or has no room for so many workers."""
 
 
-class WorkerLostError(ClusterError):
+class WorkerLostError(WorkersError):
     """A worker's process or machine went away more often than workers are replaced."""
 
 

@@ -6,13 +6,16 @@ Run it as a file; it needs the standard library only::
 
 ``GET /`` is served by one of ``slots`` slots, first come first served, for ``service-time``
 seconds; a request that finds every slot busy and the queue full gets 503. ``/ready`` says whether
-the replica takes work, ``/healthz`` whether it lives, ``/metrics`` tells Prometheus. Every
-connection carries one request.
+the replica takes work, ``/healthz`` whether it lives, ``/metrics`` tells Prometheus. ``/drain``
+announces a SIGTERM: not ready from now on, though work is still taken. Every connection carries one
+request.
 
 The service is a wait by default (``--work wait``): its end follows from the arrival times alone, by
 the recursion of a queue with several servers, so a late event loop delays one answer and never the
 next. ``--work cpu`` burns that much processor time in threads instead; on a shared machine it
 measures the host. ``--service exponential`` draws the lengths of services; that is then their mean.
+``--query SQL`` asks a database first, in the same slot, by ``postgresql.py``, which must lie beside
+this file.
 
 SIGTERM: ``/ready`` turns to 503 and work is still taken for ``--drain`` seconds (so that whoever
 sends can look away), then nothing new is accepted, what is in flight is finished, and the program
@@ -24,6 +27,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import heapq
+import importlib.util
 import random
 import signal
 import sys
@@ -31,7 +35,8 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 BUCKETS: tuple[float, ...] = (
     *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.125, 0.15, 0.2, 0.25),
@@ -114,6 +119,7 @@ class Heater:
         queue_limit: Requests that may wait.
         work: What a slot does with a request.
         ready: False while it boots.
+        more_metrics: Lines that are added to the metrics.
     """
 
     def __init__(
@@ -124,6 +130,7 @@ class Heater:
         queue_limit: int,
         work: Work,
         ready: bool = True,
+        more_metrics: Callable[[], list[str]] = list,
     ) -> None:
         self.slots = slots
         self.queue_limit = queue_limit
@@ -133,6 +140,7 @@ class Heater:
         self.started = time.time()
         self._loop = loop
         self._work = work
+        self._more_metrics = more_metrics
         self._in_system = 0
         self._requests = {200: 0, 503: 0}
         self._durations = [0] * (len(BUCKETS) + 1)
@@ -149,13 +157,14 @@ class Heater:
             answer(503)
             return
 
-        def done(end: float) -> None:
+        def done(end: float, status: int = 200) -> None:
             self._count_busy(end)
             self._in_system -= 1
-            self._requests[200] += 1
-            self._durations[bisect_left(BUCKETS, end - arrival)] += 1
-            self._duration_sum += end - arrival
-            answer(200)
+            self._requests[status] += 1
+            if status == 200:
+                self._durations[bisect_left(BUCKETS, end - arrival)] += 1
+                self._duration_sum += end - arrival
+            answer(status)
 
         self._count_busy(arrival)
         self._in_system += 1
@@ -193,7 +202,7 @@ class Heater:
             ("process_start_time_seconds", "gauge", self.started),
         ):
             lines += [f"# TYPE {name} {kind}", f"{name} {value!r}"]
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, *self._more_metrics()]) + "\n"
 
     def respond(self, path: str, answer: Callable[[int, str], None]) -> None:
         """Answer one request for ``path``; ``answer(status, body)`` is called once."""
@@ -205,13 +214,20 @@ class Heater:
             answer(200 if self.ready else 503, "ready\n" if self.ready else "not ready\n")
         elif path == "/healthz":
             answer(200, "alive\n")
+        elif path == "/drain":
+            self.begin_to_drain()
+            answer(200, "not ready\n")
         else:
             answer(404, "no such page\n")
 
-    async def drain(self, server: asyncio.Server, seconds: float) -> None:
-        """Say not ready, take work for ``seconds`` more, then finish what is in flight."""
+    def begin_to_drain(self) -> None:
+        """Say not ready, so that whoever sends looks away; work is still taken."""
         self.ready = False
         self.draining = True
+
+    async def drain(self, server: asyncio.Server, seconds: float) -> None:
+        """Say not ready, take work for ``seconds`` more, then finish what is in flight."""
+        self.begin_to_drain()
         await asyncio.sleep(seconds)
         server.close()
         while self.connections:
@@ -295,28 +311,46 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--queue-limit", type=int, default=64, help="requests that may wait")
     parser.add_argument("--work", choices=("wait", "cpu"), default="wait", help="what a slot does")
+    parser.add_argument("--query", default="", help="SQL that each request runs first; see PGHOST")
+    parser.add_argument("--query-connections", type=int, default=4, help="to the database")
     parser.add_argument("--drain", type=float, default=1.0, help="seconds after SIGTERM")
     parser.add_argument("--start-delay", type=float, default=0.0, help="seconds to boot")
     options = parser.parse_args(arguments)
-    if options.slots < 1 or options.queue_limit < 0:
-        parser.error("--slots must be at least 1 and --queue-limit at least 0")
+    if min(options.slots, options.query_connections) < 1 or options.queue_limit < 0:
+        parser.error("--slots and --query-connections must be at least 1, --queue-limit at least 0")
     if min(options.service_time, options.drain, options.start_delay) < 0:
         parser.error("--service-time, --drain and --start-delay must not be negative")
     return options
+
+
+def with_query(work: Work, options: argparse.Namespace) -> Any:
+    """The work with a query before it: an isolated Python does not look beside its file."""
+    file = Path(__file__).with_name("postgresql.py")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - narrows the types
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module  # where its dataclasses look for their types
+    spec.loader.exec_module(module)
+    return module.QueryWork(
+        work, slots=options.slots, query=options.query, connections=options.query_connections
+    )
 
 
 async def run(options: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
     loop = asyncio.get_running_loop()
     kind = TimedWork if options.work == "wait" else ProcessorWork
+    service = service_of(options.service, options.service_time, options.port)
+    work: Any = kind(loop, options.slots, service)
+    if options.query:
+        work = with_query(work, options)
     heater = Heater(
         loop,
         slots=options.slots,
         queue_limit=options.queue_limit,
-        work=kind(
-            loop, options.slots, service_of(options.service, options.service_time, options.port)
-        ),
-        ready=options.start_delay == 0,
+        work=work,
+        ready=options.start_delay == 0 and not options.query,
+        more_metrics=work.metrics if options.query else list,
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -325,11 +359,15 @@ async def run(options: argparse.Namespace) -> None:
         lambda: Connection(heater, loop), options.host, options.port, backlog=1024
     )
 
-    def boot() -> None:
+    async def boot() -> None:
+        await asyncio.sleep(options.start_delay)
+        if options.query:
+            await work.connected()
         heater.ready = not heater.draining
 
-    loop.call_later(options.start_delay, boot)
+    booting = asyncio.create_task(boot())
     await stop.wait()
+    booting.cancel()
     await heater.drain(server, options.drain)
     heater.close()
 

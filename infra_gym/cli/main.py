@@ -17,7 +17,9 @@ from infra_gym.cli import (
     doctor,
     envs,
     evaluate,
+    kubeconfig,
     layers,
+    logs,
     probe,
     run,
     serve,
@@ -67,6 +69,8 @@ app.add_typer(envs.app, name="envs")
 app.add_typer(layers.app, name="layers")
 app.add_typer(backend.app, name="backend")
 app.add_typer(batch.app, name="batch")
+logs.register(app)
+kubeconfig.register(app)
 doctor.register(app)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-from infra_gym.errors import ClusterError, MissingProgramError, SettingsError, WorkerLostError
+from infra_gym.errors import WorkersError, MissingProgramError, SettingsError, WorkerLostError
 from infra_gym.settings import Settings
 
 _REACH_S = 5.0
@@ -60,7 +60,7 @@ class Cluster:
 
     Raises:
         MissingProgramError: Ray is not installed.
-        ClusterError: There is no cluster at the address, or no room in it.
+        WorkersError: There is no cluster at the address, or no room in it.
     """
 
     def __init__(self, address: str | None, *, workers: int, verbose: bool = False) -> None:
@@ -113,7 +113,7 @@ class Cluster:
         try:
             _init(address=address, log_to_driver=verbose)
         except Exception as error:
-            raise ClusterError(
+            raise WorkersError(
                 f"No Ray cluster answers at {address}: {error}", next_command=_OTHER_ADDRESS
             ) from error
 
@@ -125,7 +125,7 @@ class Cluster:
             if self._places.wait(_ROOM_S):
                 return
         free = ray.available_resources().get("CPU", 0)
-        raise ClusterError(
+        raise WorkersError(
             f"Ray has no room for {self.workers} workers: each takes one CPU, and of {cpus:g} "
             f"{free:g} are free.",
             next_command="ask for fewer --workers, or add machines: ray start --address HOST:PORT",
@@ -141,7 +141,7 @@ def start_here(cpus: int, *, verbose: bool = False) -> None:
 
     Raises:
         MissingProgramError: Ray is not installed.
-        ClusterError: It does not start.
+        WorkersError: It does not start.
     """
     ray = library()
     for attempt in range(1, _ATTEMPTS + 1):
@@ -156,7 +156,7 @@ def start_here(cpus: int, *, verbose: bool = False) -> None:
         except Exception as error:
             ray.shutdown()
             if attempt == _ATTEMPTS:
-                raise ClusterError(
+                raise WorkersError(
                     f"Ray cannot be started: {error}",
                     next_command="see its logs, in /tmp/ray/session_latest/logs",
                 ) from error
@@ -237,6 +237,6 @@ def _reach(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), _REACH_S).close()
     except (OSError, OverflowError) as error:
-        raise ClusterError(
+        raise WorkersError(
             f"No Ray cluster answers at {address}: {error}", next_command=_OTHER_ADDRESS
         ) from error

@@ -8,7 +8,7 @@ from typing import Any
 from infra_gym.distributed.cluster import Cluster, explained, refuse_unshared, state_variables
 from infra_gym.distributed.leftovers import destroy_left, worker_name
 from infra_gym.distributed.worker import Worker
-from infra_gym.errors import ClusterError, InfraGymError, SettingsError, WorkerLostError
+from infra_gym.errors import WorkersError, InfraGymError, SettingsError, WorkerLostError
 from infra_gym.evaluation.arena import LONGEST_NAME, Arena
 from infra_gym.evaluation.evaluate import Case, Played
 
@@ -30,7 +30,7 @@ class Crew:
 
     Raises:
         MissingProgramError: Ray is not installed.
-        ClusterError: It cannot be reached, or has no room for so many.
+        WorkersError: It cannot be reached, or has no room for so many.
         SettingsError: The name is too long, or several machines would not share the state.
     """
 
@@ -114,7 +114,7 @@ class Crew:
         for number, call in calls.items():
             try:
                 if call not in ended:
-                    raise ClusterError(f"Worker {number} does not come to an end.")
+                    raise WorkersError(f"Worker {number} does not come to an end.")
                 with explained(f"Worker {number}"):
                     self._cluster.ray.get(call)
             except InfraGymError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra_gym.errors import ClusterError
+from infra_gym.errors import WorkersError
 
 _MISSING = 'Ray is not installed: pip install -e ".[ray]"'
 
@@ -36,7 +36,7 @@ def cluster() -> Iterator[str]:
 
     try:
         start_here(4)
-    except ClusterError as error:  # its patience cannot be set, and this machine is too busy
+    except WorkersError as error:  # its patience cannot be set, and this machine is too busy
         pytest.skip(error.message)
     yield library().get_runtime_context().gcs_address
     library().shutdown()

@@ -16,7 +16,7 @@ import pytest
 
 from infra_gym.distributed.cluster import refuse_unshared, state_variables
 from infra_gym.distributed.crew import RESTARTS, Crew
-from infra_gym.errors import ClusterError, SettingsError, UsageError, WorkerLostError
+from infra_gym.errors import WorkersError, SettingsError, UsageError, WorkerLostError
 from infra_gym.evaluation.arena import Arena
 from infra_gym.evaluation.evaluate import Alone, Contestant, cases_of
 from infra_gym.evaluation.logs import Logs
@@ -109,7 +109,7 @@ def test_what_an_episode_raises_arrives(cluster: str) -> None:
 
 
 def test_there_must_be_room(cluster: str, arena: Arena) -> None:
-    with pytest.raises(ClusterError, match="Ray has no room for 99 workers: each takes one CPU"):
+    with pytest.raises(WorkersError, match="Ray has no room for 99 workers: each takes one CPU"):
         Crew(arena, workers=99)
 
 

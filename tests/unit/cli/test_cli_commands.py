@@ -43,7 +43,8 @@ def test_every_command_has_help(path):
     answer = run(*path, "--help")
     assert answer.exit_code == 0
     assert "Usage:" in answer.stdout
-    if len(path) == 2 or path[0] in ("run", "evaluate", "serve", "doctor"):
+    alone = ("run", "evaluate", "serve", "doctor", "logs", "kubeconfig")
+    if len(path) == 2 or path[0] in alone:
         for option in ("--json", "--quiet", "--debug"):
             assert option in answer.stdout
 
@@ -53,7 +54,7 @@ def test_there_are_the_commands_that_were_promised():
         "run",
         "evaluate",
         "serve",
-        "doctor",
+        *("doctor", "logs", "kubeconfig"),
         *("envs", "envs list", "envs show", "envs validate", "envs new", "envs schema"),
         *("backend", "backend create", "backend check"),
         *("batch", "batch simulate"),
@@ -87,7 +88,7 @@ def test_there_are_the_commands_that_were_promised():
         (["run", ID, "--target", "sim", "--workload", "mean_rp=3"], "mean_rps"),
         (["run", ID, "--target", "sim", "--workload", "mean_rps=3,sine"], "sine,mean_rps=80"),
         (["run", ID, "--target", "sim", "--log", "file/run.jsonl"], "--log PATH"),
-        (["run", ID, "--target", "k8s"], "--target local"),
+        (["run", ID, "--target", "do"], "--target local"),
         (["run", ID, "--action", "absolut"], "absolute"),
         (["run", ID, "--steps", "0"], "--steps"),
     ],
