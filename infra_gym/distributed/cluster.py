@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-from infra_gym.errors import WorkersError, MissingProgramError, SettingsError, WorkerLostError
+from infra_gym.errors import MissingProgramError, SettingsError, WorkerLostError, WorkersError
 from infra_gym.settings import Settings
 
 _REACH_S = 5.0

@@ -8,7 +8,7 @@ from typing import Any
 from infra_gym.distributed.cluster import Cluster, explained, refuse_unshared, state_variables
 from infra_gym.distributed.leftovers import destroy_left, worker_name
 from infra_gym.distributed.worker import Worker
-from infra_gym.errors import WorkersError, InfraGymError, SettingsError, WorkerLostError
+from infra_gym.errors import InfraGymError, SettingsError, WorkerLostError, WorkersError
 from infra_gym.evaluation.arena import LONGEST_NAME, Arena
 from infra_gym.evaluation.evaluate import Case, Played
 

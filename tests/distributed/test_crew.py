@@ -16,7 +16,7 @@ import pytest
 
 from infra_gym.distributed.cluster import refuse_unshared, state_variables
 from infra_gym.distributed.crew import RESTARTS, Crew
-from infra_gym.errors import WorkersError, SettingsError, UsageError, WorkerLostError
+from infra_gym.errors import SettingsError, UsageError, WorkerLostError, WorkersError
 from infra_gym.evaluation.arena import Arena
 from infra_gym.evaluation.evaluate import Alone, Contestant, cases_of
 from infra_gym.evaluation.logs import Logs
