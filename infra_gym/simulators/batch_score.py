@@ -113,7 +113,7 @@ def _rounded(value: float, places: float) -> float:
     for _ in range(int(places)):
         scale *= 10.0
     product = value * scale
-    if abs(product) >= 2.0**52:
+    if abs(product) >= 2.0**53:  # the next number with so few places is further than the next float
         return value
     whole = np.floor(product)
     half = product - whole

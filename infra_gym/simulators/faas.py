@@ -49,10 +49,11 @@ BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, np.i
 # A service of 0.5 s that starts at 17.3 ends at 17.799999999999997, and lasts 0.4999999999999964.
 _ROUNDING_S = 1e-9
 
-# Rows of State.clock.
-NOW, SERVED_CPU_S, INFLIGHT_S, COLD_START_S = range(4)
-# Rows of State.counts.
+# Places in the last axis of State.totals, State.counts, State.replicas and State.calls.
+NOW, SERVED_CPU_S, INFLIGHT_S, COLD_START_S, SECONDS = range(5)
 NEXT, ENDS, HELD, HELD_FIRST, STARTED, COLD_STARTS, DROPPED = range(7)
+BORN, READY, GONE, DONE, REPORTED = range(5)
+END, LASTED, CODE, SINCE, DRAW = range(5)
 
 
 @dataclass(frozen=True)
@@ -124,78 +125,45 @@ class RulesArray(NamedTuple):
 
 
 class State(NamedTuple):
-    """A batch of n functions with at most m replicas each."""
+    """A batch of n functions with at most m replicas each. Few arrays, which compile faster."""
 
-    clock: Floats
-    """Shape (4, n): the time; and since the last reading, processor seconds of services that
-    began, call-seconds in the gateway, seconds that calls of cold starts were held."""
+    totals: Floats
+    """Shape (n, 7): the time; and since the last reading, processor seconds of services that began,
+    call-seconds in the gateway, seconds that calls of cold starts were held, and for each code the
+    sum of the ended calls' durations."""
     counts: Ints
-    """Shape (7, n): the next arrival; ends that are queued; calls held, and the first one's place;
+    """Shape (n, 7): the next arrival; ends that are queued; calls held, and the first one's place;
     and since the last reading, calls that came, cold starts, calls that were not sent."""
-    born_s: Floats
-    """Shape (n, m): when a replica was started; infinite: it is not there."""
-    ready_s: Floats
-    """Shape (n, m): from when it takes calls."""
-    gone_s: Floats
-    """Shape (n, m): when it stops answering scrapes; infinite unless it was removed."""
-    starts_s: Floats
-    """Shape (n, m, places): when the services of the calls that it has begin, a ring."""
+    replicas: Floats
+    """Shape (n, m, 5): when it was started (infinite: it is not there); from when it takes calls;
+    when it stops answering scrapes (infinite unless it was removed); slot-seconds of services that
+    have ended since the last reading; those of services under way that were read before."""
+    starts: Floats
+    """Shape (n, m, places): when the services of the calls that a replica has begin, a ring."""
     ring: Ints
-    """Shape (n, m, 3): the ring's first place; how many it holds; how many of these were counted
-    as begun."""
-    done_s: Floats
-    """Shape (n, m): slot-seconds of services that have ended since the last reading."""
-    reported_s: Floats
-    """Shape (n, m): slot-seconds of services under way that were read before."""
-    ends_s: Floats
-    """Shape (n, max_in_flight): a heap of the ends of the calls under way."""
-    ended: Ints
-    """Shape (n, max_in_flight): their codes."""
-    lasted_s: Floats
-    """Shape (n, max_in_flight): their durations."""
-    held_since_s: Floats
-    """Shape (n, max_in_flight): arrivals of the calls held, a ring."""
-    held_draw: Floats
-    """Shape (n, max_in_flight): their draws."""
+    """Shape (n, m, 3): the ring's first place; how many it holds; how many of these have begun."""
+    calls: Floats
+    """Shape (n, max_in_flight, 5): a heap of the calls under way by their end, with duration and
+    code; and, for itself, a ring of the calls held, with arrival and draw."""
     durations: Ints
     """Shape (n, codes, buckets): ended calls since the last reading."""
-    seconds: Floats
-    """Shape (n, codes): the sums of their durations."""
 
 
 def new_state(rules: Rules, *, functions: int, max_replicas: int, replicas: int) -> State:
     """A batch at time 0, with so many ready replicas each and nothing under way."""
     n, m = functions, max_replicas
-    born_s = np.full((n, m), np.inf)
-    born_s[:, :replicas] = 0.0
-    return State(
-        clock=np.zeros((4, n)),
-        counts=np.zeros((7, n), dtype=np.int64),
-        born_s=born_s,
-        ready_s=born_s.copy(),
-        gone_s=np.full((n, m), np.inf),
-        starts_s=np.zeros((n, m, rules.places)),
+    state = State(
+        totals=np.zeros((n, SECONDS + len(CODES))),
+        counts=np.zeros((n, 7), dtype=np.int64),
+        replicas=np.zeros((n, m, 5)),
+        starts=np.zeros((n, m, rules.places)),
         ring=np.zeros((n, m, 3), dtype=np.int64),
-        done_s=np.zeros((n, m)),
-        reported_s=np.zeros((n, m)),
-        ends_s=np.zeros((n, rules.max_in_flight)),
-        ended=np.zeros((n, rules.max_in_flight), dtype=np.int64),
-        lasted_s=np.zeros((n, rules.max_in_flight)),
-        held_since_s=np.zeros((n, rules.max_in_flight)),
-        held_draw=np.zeros((n, rules.max_in_flight)),
+        calls=np.zeros((n, rules.max_in_flight, 5)),
         durations=np.zeros((n, len(CODES), len(BUCKETS_S)), dtype=np.int64),
-        seconds=np.zeros((n, len(CODES))),
     )
-
-
-@compiled
-def clear(state: State, place: int) -> None:
-    """Begin another reading."""
-    state.clock[SERVED_CPU_S:, place] = 0.0
-    state.counts[STARTED:, place] = 0
-    state.done_s[place] = 0.0
-    state.durations[place] = 0
-    state.seconds[place] = 0.0
+    state.replicas[:, replicas:, BORN] = state.replicas[:, replicas:, READY] = np.inf
+    state.replicas[:, :, GONE] = np.inf
+    return state
 
 
 @compiled
@@ -205,24 +173,24 @@ def scale(state: State, place: int, wanted: int, rules: RulesArray) -> int:
     Returns:
         How many are started.
     """
-    now, started = state.clock[NOW, place], 0
-    for number in range(state.born_s.shape[1]):
-        born, gone = state.born_s[place, number], state.gone_s[place, number]
+    now, started = state.totals[place, NOW], 0
+    for number in range(state.replicas.shape[1]):
+        born, gone = state.replicas[place, number, BORN], state.replicas[place, number, GONE]
         wished = number < wanted
         there = born < np.inf and gone == np.inf
         if there and not wished:
             if born > now:  # its predecessor is still there, so it never existed
-                state.born_s[place, number] = 0.0
-                state.gone_s[place, number] = born
+                state.replicas[place, number, BORN] = 0.0
+                state.replicas[place, number, GONE] = born
             else:
-                state.gone_s[place, number] = now + rules.drain_s
+                state.replicas[place, number, GONE] = now + rules.drain_s
         elif wished and not there:
             free = now
             if born < np.inf:
                 free = max(now, gone, _last_end(state, place, number, rules))
-            state.born_s[place, number] = free
-            state.ready_s[place, number] = free + rules.boot_s
-            state.gone_s[place, number] = np.inf
+            state.replicas[place, number, BORN] = free
+            state.replicas[place, number, READY] = free + rules.boot_s
+            state.replicas[place, number, GONE] = np.inf
             started += 1
     return started
 
@@ -242,26 +210,31 @@ def advance(
         draws: A number from 0 to below 1 for each of them: which replica it meets.
     """
     while True:
-        following = state.counts[NEXT, place]
+        following = state.counts[place, NEXT]
         arrival = arrivals[following] if following < len(arrivals) else np.inf
         warm = expiry = np.inf
-        if state.counts[HELD, place] > 0:
-            warm = max(_first_ready(state, place), state.clock[NOW, place])
-            first = state.counts[HELD_FIRST, place]
-            expiry = state.held_since_s[place, first] + rules.timeout_s
+        if state.counts[place, HELD] > 0:
+            warm = max(_first_ready(state, place), state.totals[place, NOW])
+            first = state.counts[place, HELD_FIRST]
+            expiry = state.calls[place, first, SINCE] + rules.timeout_s
         moment = min(arrival, warm, expiry)
         if moment >= until:
             break
         _end_until(state, place, moment)
         if warm == moment:
-            _release(state, place, rules)
+            while state.counts[place, HELD] > 0:
+                since, draw = _take_held(state, place, rules)
+                state.counts[place, COLD_STARTS] += 1
+                state.totals[place, COLD_START_S] += moment - since
+                _pass_on(state, place, since, draw, rules)
         elif expiry == moment:
-            _expire(state, place, rules)
+            _take_held(state, place, rules)
+            _queue_end(state, place, moment, LATE, rules.timeout_s)
         else:
-            state.counts[NEXT, place] += 1
+            state.counts[place, NEXT] += 1
             _arrive(state, place, draws[following], rules)
     _end_until(state, place, until)
-    for number in range(state.born_s.shape[1]):
+    for number in range(state.replicas.shape[1]):
         _settle(state, place, number, until, rules)
 
 
@@ -269,92 +242,71 @@ def advance(
 def _first_ready(state: State, place: int) -> float:
     """When a replica that is not leaving is ready."""
     first = np.inf
-    for number in range(state.born_s.shape[1]):
-        if state.gone_s[place, number] == np.inf:
-            first = min(first, state.ready_s[place, number])
+    for number in range(state.replicas.shape[1]):
+        if state.replicas[place, number, GONE] == np.inf:
+            first = min(first, state.replicas[place, number, READY])
     return first
 
 
 @compiled
 def _arrive(state: State, place: int, draw: float, rules: RulesArray) -> None:
-    if state.counts[ENDS, place] + state.counts[HELD, place] >= rules.max_in_flight:
-        state.counts[DROPPED, place] += 1
+    if state.counts[place, ENDS] + state.counts[place, HELD] >= rules.max_in_flight:
+        state.counts[place, DROPPED] += 1
         return
-    now = state.clock[NOW, place]
-    state.counts[STARTED, place] += 1
+    now = state.totals[place, NOW]
+    state.counts[place, STARTED] += 1
     if not _pass_on(state, place, now, draw, rules):
-        last = state.counts[HELD_FIRST, place] + state.counts[HELD, place]
+        last = state.counts[place, HELD_FIRST] + state.counts[place, HELD]
         slot = last % rules.max_in_flight
-        state.held_since_s[place, slot] = now
-        state.held_draw[place, slot] = draw
-        state.counts[HELD, place] += 1
+        state.calls[place, slot, SINCE] = now
+        state.calls[place, slot, DRAW] = draw
+        state.counts[place, HELD] += 1
 
 
 @compiled
-def _release(state: State, place: int, rules: RulesArray) -> None:
-    """Pass on what was held: a replica is ready."""
-    now = state.clock[NOW, place]
-    while state.counts[HELD, place] > 0:
-        first = state.counts[HELD_FIRST, place]
-        since = state.held_since_s[place, first]
-        _drop_first(state, place, rules)
-        state.counts[COLD_STARTS, place] += 1
-        state.clock[COLD_START_S, place] += now - since
-        _pass_on(state, place, since, state.held_draw[place, first], rules)
-
-
-@compiled
-def _expire(state: State, place: int, rules: RulesArray) -> None:
-    """The first that was held has waited too long."""
-    _drop_first(state, place, rules)
-    _queue_end(state, place, state.clock[NOW, place], LATE, rules.timeout_s)
-
-
-@compiled
-def _drop_first(state: State, place: int, rules: RulesArray) -> None:
-    state.counts[HELD, place] -= 1
-    state.counts[HELD_FIRST, place] = (state.counts[HELD_FIRST, place] + 1) % rules.max_in_flight
+def _take_held(state: State, place: int, rules: RulesArray) -> tuple[float, float]:
+    """Hold the first no longer that is held; its arrival and draw."""
+    first = state.counts[place, HELD_FIRST]
+    state.counts[place, HELD] -= 1
+    state.counts[place, HELD_FIRST] = (first + 1) % rules.max_in_flight
+    return state.calls[place, first, SINCE], state.calls[place, first, DRAW]
 
 
 @compiled
 def _pass_on(state: State, place: int, since: float, draw: float, rules: RulesArray) -> bool:
     """Give a call that came at ``since`` to a ready replica; False where there is none."""
-    now = state.clock[NOW, place]
-    ready = 0
-    for number in range(state.born_s.shape[1]):
-        ready += state.ready_s[place, number] <= now and state.gone_s[place, number] == np.inf
-    if ready == 0:
-        return False
+    now, ready = state.totals[place, NOW], 0
+    for replica in state.replicas[place]:
+        ready += replica[READY] <= now and replica[GONE] == np.inf
     chosen = int(draw * ready)
-    for number in range(state.born_s.shape[1]):
-        if state.ready_s[place, number] <= now and state.gone_s[place, number] == np.inf:
+    for number in range(state.replicas.shape[1]):
+        replica = state.replicas[place, number]
+        if replica[READY] <= now and replica[GONE] == np.inf:
             if chosen == 0:
                 _serve(state, place, number, since, rules)
                 break
             chosen -= 1
-    return True
+    return ready > 0
 
 
 @compiled
 def _serve(state: State, place: int, number: int, since: float, rules: RulesArray) -> None:
-    now = state.clock[NOW, place]
+    now = state.totals[place, NOW]
     _settle(state, place, number, now, rules)
     ring = state.ring[place, number]
-    if ring[1] >= rules.places:
-        end = now + rules.overhead_s
-        _queue_end(state, place, end, REFUSED, end - since)
-        return
-    start = now
-    if ring[1] >= rules.slots:
-        before = (ring[0] + ring[1] - rules.slots) % rules.places
-        start = max(now, state.starts_s[place, number, before] + rules.service_time_s)
-    state.starts_s[place, number, (ring[0] + ring[1]) % rules.places] = start
-    ring[1] += 1
-    lasts = start + rules.service_time_s + rules.overhead_s - since
+    code, done = REFUSED, now
+    if ring[1] < rules.places:
+        start = now
+        if ring[1] >= rules.slots:
+            before = (ring[0] + ring[1] - rules.slots) % rules.places
+            start = max(now, state.starts[place, number, before] + rules.service_time_s)
+        state.starts[place, number, (ring[0] + ring[1]) % rules.places] = start
+        ring[1] += 1
+        code, done = ANSWERED, start + rules.service_time_s
+    lasts = done + rules.overhead_s - since
     if lasts > rules.timeout_s + _ROUNDING_S:
-        _queue_end(state, place, since + rules.timeout_s, LATE, rules.timeout_s)
-    else:
-        _queue_end(state, place, since + lasts, ANSWERED, lasts)
+        code, lasts = LATE, rules.timeout_s
+    _queue_end(state, place, since + lasts, code, lasts)
 
 
 @compiled
@@ -362,16 +314,16 @@ def _settle(state: State, place: int, number: int, now: float, rules: RulesArray
     """Let a replica's services begin and end that have by ``now``."""
     ring = state.ring[place, number]
     while ring[2] < ring[1]:
-        start = state.starts_s[place, number, (ring[0] + ring[2]) % rules.places]
+        start = state.starts[place, number, (ring[0] + ring[2]) % rules.places]
         if start > now:
             break
-        state.clock[SERVED_CPU_S, place] += rules.cpu_s
+        state.totals[place, SERVED_CPU_S] += rules.cpu_s
         ring[2] += 1
     while ring[1] > 0:
-        start = state.starts_s[place, number, ring[0]]
+        start = state.starts[place, number, ring[0]]
         if start + rules.service_time_s > now:
             break
-        state.done_s[place, number] += rules.service_time_s
+        state.replicas[place, number, DONE] += rules.service_time_s
         ring[0] = (ring[0] + 1) % rules.places
         ring[1] -= 1
         ring[2] -= 1
@@ -383,86 +335,70 @@ def _last_end(state: State, place: int, number: int, rules: RulesArray) -> float
     if ring[1] == 0:
         return 0.0
     last = (ring[0] + ring[1] - 1) % rules.places
-    return float(state.starts_s[place, number, last] + rules.service_time_s)
+    return float(state.starts[place, number, last] + rules.service_time_s)
 
 
 @compiled
 def busy(state: State, place: int, number: int, rules: RulesArray) -> float:
     """Slot-seconds that a replica has worked in this reading; call it once a reading."""
-    now, ring = state.clock[NOW, place], state.ring[place, number]
+    now, ring = state.totals[place, NOW], state.ring[place, number]
     running = 0.0
     for step in range(ring[2]):
-        running += now - state.starts_s[place, number, (ring[0] + step) % rules.places]
-    worked = state.done_s[place, number] + running - state.reported_s[place, number]
-    state.reported_s[place, number] = running
+        running += now - state.starts[place, number, (ring[0] + step) % rules.places]
+    worked = state.replicas[place, number, DONE] + running - state.replicas[place, number, REPORTED]
+    state.replicas[place, number, REPORTED] = running
     return float(worked)
 
 
 @compiled
 def _end_until(state: State, place: int, until: float) -> None:
     """Let the calls end that have ended by then, and move the clock."""
-    while state.counts[ENDS, place] > 0 and state.ends_s[place, 0] <= until:
-        end, code = state.ends_s[place, 0], state.ended[place, 0]
-        lasted = state.lasted_s[place, 0]
-        _pass_time(state, place, end)
+    calls, counts, totals = state.calls[place], state.counts[place], state.totals[place]
+    while True:
+        ends = counts[ENDS] > 0 and calls[0, END] <= until
+        moment = calls[0, END] if ends else until
+        totals[INFLIGHT_S] += (counts[ENDS] + counts[HELD]) * (moment - totals[NOW])
+        totals[NOW] = moment
+        if not ends:
+            break
+        lasted, code, bucket = calls[0, LASTED], int(calls[0, CODE]), 0
         _drop_end(state, place)
-        bucket = 0
         while lasted - _ROUNDING_S > BUCKETS_S[bucket]:
             bucket += 1
         state.durations[place, code, bucket] += 1
-        state.seconds[place, code] += lasted
-    _pass_time(state, place, until)
-
-
-@compiled
-def _pass_time(state: State, place: int, moment: float) -> None:
-    passed = moment - state.clock[NOW, place]
-    if passed > 0:
-        under_way = state.counts[ENDS, place] + state.counts[HELD, place]
-        state.clock[INFLIGHT_S, place] += under_way * passed
-        state.clock[NOW, place] = moment
+        totals[SECONDS + code] += lasted
 
 
 @compiled
 def _queue_end(state: State, place: int, end: float, code: int, lasted: float) -> None:
     """Put an end into the heap."""
-    ends, slot = state.ends_s[place], state.counts[ENDS, place]
-    state.counts[ENDS, place] += 1
-    while slot > 0:
+    calls, slot = state.calls[place], state.counts[place, ENDS]
+    state.counts[place, ENDS] += 1
+    while slot > 0 and calls[(slot - 1) // 2, END] > end:
         above = (slot - 1) // 2
-        if ends[above] <= end:
-            break
-        ends[slot] = ends[above]
-        state.ended[place, slot] = state.ended[place, above]
-        state.lasted_s[place, slot] = state.lasted_s[place, above]
+        for part in (END, LASTED, CODE):
+            calls[slot, part] = calls[above, part]
         slot = above
-    ends[slot] = end
-    state.ended[place, slot] = code
-    state.lasted_s[place, slot] = lasted
+    calls[slot, END], calls[slot, LASTED], calls[slot, CODE] = end, lasted, code
 
 
 @compiled
 def _drop_end(state: State, place: int) -> None:
     """Take the first end out of the heap."""
-    ends = state.ends_s[place]
-    state.counts[ENDS, place] -= 1
-    size, slot = state.counts[ENDS, place], 0
-    end = ends[size]
-    while True:
+    state.counts[place, ENDS] -= 1
+    calls, size, slot = state.calls[place], state.counts[place, ENDS], 0
+    end = calls[size, END]
+    while 2 * slot + 1 < size:
         below = 2 * slot + 1
-        if below >= size:
-            break
-        if below + 1 < size and ends[below + 1] < ends[below]:
+        if below + 1 < size and calls[below + 1, END] < calls[below, END]:
             below += 1
-        if ends[below] >= end:
+        if calls[below, END] >= end:
             break
-        ends[slot] = ends[below]
-        state.ended[place, slot] = state.ended[place, below]
-        state.lasted_s[place, slot] = state.lasted_s[place, below]
+        for part in (END, LASTED, CODE):
+            calls[slot, part] = calls[below, part]
         slot = below
-    ends[slot] = end
-    state.ended[place, slot] = state.ended[place, size]
-    state.lasted_s[place, slot] = state.lasted_s[place, size]
+    for part in (END, LASTED, CODE):
+        calls[slot, part] = calls[size, part]
 
 
 @compiled
@@ -480,7 +416,10 @@ def step_one(
     Returns:
         How many replicas were started.
     """
-    clear(state, place)
+    state.totals[place, SERVED_CPU_S:] = 0.0
+    state.counts[place, STARTED:] = 0
+    state.replicas[place, :, DONE] = 0.0
+    state.durations[place] = 0
     started = scale(state, place, wanted, rules)
     advance(state, place, until, rules, arrivals, draws)
     return started

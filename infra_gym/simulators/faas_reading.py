@@ -104,7 +104,7 @@ class Function:
     @property
     def now_s(self) -> float:
         """Where it stands."""
-        return float(self._state.clock[faas.NOW, 0])
+        return float(self._state.totals[0, faas.NOW])
 
     def advance(self, until_s: float, replicas: int) -> Counts:
         """Set the number of replicas now, and let time pass.
@@ -113,7 +113,7 @@ class Function:
             UsageError: ``until_s`` lies in the past, or so many replicas cannot be.
         """
         since_s = self.now_s
-        if not since_s <= until_s < np.inf or not 0 <= replicas <= self._state.born_s.shape[1]:
+        if not since_s <= until_s < np.inf or not 0 <= replicas <= self._state.replicas.shape[1]:
             raise UsageError(
                 f"The function stands at {since_s} s: it cannot advance to {until_s} s with "
                 f"{replicas} replicas."
@@ -136,8 +136,8 @@ class Function:
 
     def _counts(self, since_s: float, started: int) -> Counts:
         state, now_s = self._state, self.now_s
-        counts, clock = state.counts[:, 0], state.clock[:, 0]
-        born, ready_s, gone = state.born_s[0], state.ready_s[0], state.gone_s[0]
+        counts, totals = state.counts[0], state.totals[0]
+        born, ready_s, gone = state.replicas[0, :, : faas.GONE + 1].T
         exist = [int(n) for n in np.flatnonzero((born <= now_s) & (now_s < gone))]
         seen_s = np.clip(np.minimum(gone, now_s) - np.maximum(born, since_s), 0, None)
         worked = {n: faas.busy(state, 0, n, self._array) for n in range(len(born))}
@@ -145,25 +145,25 @@ class Function:
         rules = self.rules
 
         def by_code(rows: NDArray[Any]) -> zip[tuple[str, Any]]:
-            return zip(CODES, rows[0], strict=True)
+            return zip(CODES, rows, strict=True)
 
         return Counts(
             since_s=since_s,
             until_s=now_s,
-            durations={c: tuple(map(int, row)) for c, row in by_code(state.durations)},
-            seconds={c: float(total) for c, total in by_code(state.seconds)},
+            durations={c: tuple(map(int, row)) for c, row in by_code(state.durations[0])},
+            seconds={c: float(total) for c, total in by_code(totals[faas.SECONDS :])},
             started=int(counts[faas.STARTED]),
             not_sent=int(counts[faas.DROPPED]),
             in_flight=int(counts[faas.ENDS] + counts[faas.HELD]),
             held=int(counts[faas.HELD]),
-            inflight_seconds=float(clock[faas.INFLIGHT_S]),
+            inflight_seconds=float(totals[faas.INFLIGHT_S]),
             cold_starts=int(counts[faas.COLD_STARTS]),
-            cold_start_seconds=float(clock[faas.COLD_START_S]),
+            cold_start_seconds=float(totals[faas.COLD_START_S]),
             busy_s={_name(n): s / rules.slots for n, s in worked.items() if s > 0 or n in exist},
             ready={_name(n): bool(ready_s[n] <= now_s and np.isinf(gone[n])) for n in exist},
             started_s={_name(n): float(born[n]) for n in exist},
             cpu_seconds=float(
-                clock[faas.SERVED_CPU_S]
+                totals[faas.SERVED_CPU_S]
                 + started * rules.boot_cpu_s
                 + rules.idle_cores * seen_s.sum()
             ),
