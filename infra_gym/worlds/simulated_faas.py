@@ -156,7 +156,7 @@ _Answer = float | dict[str, float] | None
 
 _GAUGES: dict[str, Callable[[Counts, Scenario], float | None]] = {
     "backlog": lambda counts, _: counts.in_flight,
-    "existing": lambda counts, _: len(counts.ready) or None,
+    "existing": lambda counts, _: len(counts.ready),
     "ready": lambda counts, _: sum(counts.ready.values()),
     "held": lambda counts, _: counts.held,
     "cpu_request": lambda counts, scenario: scenario.cpu_request if counts.ready else None,
