@@ -2,6 +2,7 @@
 # make test   the offline test suite
 # make lint   style, types, import contracts, Terraform's format
 # make full   the tests that take long
+# make cluster  the tests on the cluster that INFRA_GYM_TEST_KUBECONFIG names
 # make wheel  builds the wheel and tests it from outside the checkout
 # make clean  removes what these made
 #
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test lint full wheel clean terraform prometheus
+.PHONY: demo test lint full cluster wheel clean terraform prometheus
 
 demo: $(VENV)/installed terraform prometheus
 	$(BIN)/infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20
@@ -24,6 +25,9 @@ test: $(VENV)/installed-dev terraform prometheus
 
 full: $(VENV)/installed-dev terraform prometheus
 	scripts/second-look.sh $(PYTEST) -m slow tests
+
+cluster: $(VENV)/installed-dev terraform
+	scripts/second-look.sh $(PYTEST) --numprocesses=2 --dist=loadfile tests/cluster
 
 lint: $(VENV)/installed-dev terraform
 	$(BIN)/ruff check

@@ -1,6 +1,7 @@
-"""What a step of the local environment costs above the bare Terraform command.
+"""What a step of a live environment costs above the bare Terraform command.
 
     python benchmarks/live_step.py [--rounds 10] [--resets 3] [--state s3|local] [--json FILE]
+    python benchmarks/live_step.py --target k8s [--rounds 10] [--state s3|local] [--json FILE]
 
 Two equal stacks run side by side: one under the environment, one worked by hand with the bare
 commands and the same flags. A round scales both by one replica, the hand-worked one there and
@@ -19,7 +20,10 @@ cold_reset_over_chain   destroy and apply of a full reset / the bare chain; ever
 action_to_sample_s      from env.step until Prometheus has a sample of the added replica
 tick_jitter_p99_s       how late ticks are kept
 apply_share_of_interval the apply phase as a share of the interval
+patch_s                 the floor on a cluster: a PATCH of the scale subresource, and no Terraform
 ======================= ====================================================================
+
+On a cluster (the one that the settings name) only steps are measured: a reset waits for pods there.
 """
 
 from __future__ import annotations
@@ -51,9 +55,8 @@ from infra_gym.terraform.command import Terraform
 from infra_gym.workloads import arrival_schedule
 
 ID = "SimpleK8sWebApp-v0"
-LAYERS = ("local/core", "local/heater", "local/siege-engine", "local/prometheus")
 LIMITS = {
-    "apply_over_bare": "goal 1.05, must 1.15",
+    "apply_over_bare": "goal 1.05, must 1.15 (k8s: 1.10)",
     "apply_over_init_apply": "goal 0.60, must 0.75",
     "tick_jitter_p99_s": "goal 0.020",
 }
@@ -70,6 +73,7 @@ class Bare:
         self._environ = {
             **os.environ,
             **backend_environment(stack.settings.state),
+            **(stack.cluster.environment() if stack.cluster else {}),
             "CHECKPOINT_DISABLE": "1",
             "TF_CLI_CONFIG_FILE": os.devnull,
         }
@@ -102,7 +106,7 @@ class Bare:
 
 def watch_for_sample(prometheus: Prometheus, wanted: int, found: list[float]) -> None:
     """Append the time at which Prometheus first has ``wanted`` replicas up."""
-    end = time.time() + 5
+    end = time.time() + 15
     while time.time() < end:
         if sum(one.value for one in prometheus.instant('sum(up{job="heater"})')) >= wanted:
             found.append(time.time())
@@ -110,10 +114,42 @@ def watch_for_sample(prometheus: Prometheus, wanted: int, found: list[float]) ->
         time.sleep(0.02)
 
 
-def measure_steps(env: InfraEnv, bare: Bare, rounds: int) -> dict[str, Any]:
+def prometheus_of(stack: Stack) -> Prometheus:
+    url = stack.outputs("prometheus")["url"]
+    if stack.cluster is None:
+        return Prometheus(url)
+    way = stack.cluster.route(url, "/-/ready")
+    return Prometheus(way.url, session=way.session)
+
+
+class Patch:
+    """The direct way to scale the hand-worked stack's Deployment."""
+
+    def __init__(self, stack: Stack) -> None:
+        assert stack.cluster is not None
+        namespace, name = stack.outputs("heater")["deployment"].split("/")
+        self._session = stack.cluster.session()
+        self._url = (
+            f"{stack.cluster.server}/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale"
+        )
+
+    def scale(self, replicas: int) -> float:
+        """Seconds of one PATCH."""
+        begin = time.perf_counter()
+        self._session.patch(
+            self._url,
+            json={"spec": {"replicas": replicas}},
+            headers={"Content-Type": "application/merge-patch+json"},
+            timeout=10,
+        ).raise_for_status()
+        return time.perf_counter() - begin
+
+
+def measure_steps(env: InfraEnv, bare: Bare, rounds: int, patch: Patch | None) -> dict[str, Any]:
     ratios: dict[str, list[float]] = {"bare": [], "init": []}
-    applies, samples, jitters = [], [], []
-    prometheus = Prometheus(env.world.stack.outputs("local/prometheus")["url"])
+    applies, samples, jitters, patches = [], [], [], []
+    heater = env.world.stack.layers[1]
+    prometheus = prometheus_of(env.world.stack)
     replicas = 3  # of the hand-worked stack
     for number in range(rounds):
         change = 1 if number % 2 == 0 else -1
@@ -131,11 +167,13 @@ def measure_steps(env: InfraEnv, bare: Bare, rounds: int) -> dict[str, Any]:
         if change > 0:
             watcher.join()
             samples += [at - begin for at in found]
-        bare_s = bare.apply("local/heater", replicas=replicas + change)
-        bare.apply("local/heater", replicas=replicas)
-        with_init_s = bare.init("local/heater")
-        with_init_s += bare.apply("local/heater", replicas=replicas + change)
+        bare_s = bare.apply(heater, replicas=replicas + change)
+        bare.apply(heater, replicas=replicas)
+        with_init_s = bare.init(heater)
+        with_init_s += bare.apply(heater, replicas=replicas + change)
         replicas += change
+        if patch is not None:
+            patches += [patch.scale(replicas + 1), patch.scale(replicas)]
         ratios["bare"].append(apply_s / bare_s)
         ratios["init"].append(apply_s / with_init_s)
     return {
@@ -145,6 +183,7 @@ def measure_steps(env: InfraEnv, bare: Bare, rounds: int) -> dict[str, Any]:
         "tick_jitter_p99_s": sorted(jitters)[round(0.99 * (len(jitters) - 1))],
         "apply_share_of_interval": statistics.median(applies) / env.place.interval_s,
         "apply_s": statistics.median(applies),
+        **({"patch_s": statistics.median(patches)} if patches else {}),
     }
 
 
@@ -160,8 +199,9 @@ def measure_resets(
         bare_s += bare.apply("local/siege-engine", schedule=str(next(schedules)))
         soft.append(info["seconds"]["apply"] / bare_s)
         _, info = env.reset(seed=200 + number, options={"mode": "full"})
-        chain_s = sum(bare.destroy(layer) for layer in reversed(LAYERS))
-        for layer in LAYERS:
+        layers = env.world.stack.layers
+        chain_s = sum(bare.destroy(layer) for layer in reversed(layers))
+        for layer in layers:
             chain_s += bare.init(layer) + bare.apply(layer, refresh=True)
         cold.append(info["seconds"]["apply"] / chain_s)
     return {
@@ -201,25 +241,27 @@ def state_in(kind: str) -> Iterator[None]:
         yield
 
 
-def measure(rounds: int, resets: int) -> dict[str, Any]:
+def measure(target: str, rounds: int, resets: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["INFRA_GYM_DATA_FOLDER"] = folder
         settings = load_settings()
         definition = find_definition(ID)
         stack = Stack(
-            layers=LAYERS, target="local", settings=settings, project="bench", environment="bare",
-            definition=definition,
+            layers=definition.layers[target], target=target, settings=settings, project="bench",
+            environment="bare", definition=definition,
         )  # fmt: skip
-        env = make(ID, target="local", project="bench", environment="env")
+        env = make(ID, target=target, project="bench", environment="env", interval_s=5)
         try:
             stack.acquire()
-            stack.apply(inputs={"local/heater": {"replicas": 3}})
+            stack.apply(inputs={"heater": {"replicas": 3}})
             runs = Path(folder) / "runs" / "bench" / "bare"
             bare = Bare(stack, Terraform(settings.binary).path, runs)
             env.reset(seed=1)
             env.step(1)
-            results = measure_steps(env, bare, rounds)
-            results |= measure_resets(env, bare, schedules_in(Path(folder)), resets)
+            patch = Patch(stack) if target == "k8s" else None
+            results = measure_steps(env, bare, rounds, patch)
+            if target == "local":
+                results |= measure_resets(env, bare, schedules_in(Path(folder)), resets)
         finally:
             env.close()
             stack.destroy()
@@ -237,14 +279,16 @@ def show(results: dict[str, Any], title: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--target", choices=["local", "k8s"], default="local")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--resets", type=int, default=3)
     parser.add_argument("--state", choices=["s3", "local"], default="s3")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     arguments = parser.parse_args()
     with state_in(arguments.state):
-        results = measure(arguments.rounds, arguments.resets)
-    show(results, f"live step, state {arguments.state}, {arguments.rounds} rounds, medians")
+        results = measure(arguments.target, arguments.rounds, arguments.resets)
+    title = f"live step, {arguments.target}, state {arguments.state}, {arguments.rounds} rounds"
+    show(results, f"{title}, medians")
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n")
 

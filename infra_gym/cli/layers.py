@@ -207,11 +207,25 @@ def destroy(
     target: Target = None,
     project: Project = None,
     environment: Environment = None,
+    cluster_gone: Annotated[
+        bool,
+        typer.Option(
+            "--cluster-gone",
+            help="The Kubernetes cluster is gone for good: mark its layers destroyed, ask nothing.",
+        ),
+    ] = False,
 ) -> None:
     """Destroy a stack's layers, or some of them, in reverse order; the same again goes on."""
     from infra_gym.cli.selection import select
 
     selection = select(names or (), project=project, environment=environment, target=target)
+    if cluster_gone:
+        marked = selection.stack().mark_destroyed()
+        output.result(
+            _document(selection, destroyed=marked, ended_processes=()),
+            f"Marked as destroyed: {', '.join(marked) or 'nothing'} of {selection.name}.",
+        )
+        return
     layers = tuple(reversed(selection.command_layers))
     with _working(output, selection, layers) as stack:
         status = stack.status()
@@ -246,8 +260,12 @@ def _working(output: Output, selection: Selection, layers: Sequence[str]) -> Ite
     from infra_gym.cli.progress import shown as progress
 
     try:
-        with progress(output, layers) as on_event, selection.stack(on_event) as stack:
-            yield stack
+        with progress(output, layers) as on_event:
+            stack = selection.stack(on_event)
+            if cluster := stack.cluster_named():
+                output.note(f"Cluster: {cluster}")
+            with stack:
+                yield stack
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             "Stopped; the stack is half done.\n"

@@ -130,6 +130,9 @@ def run(
         on_event=view.on_event,
     )
     _make_folder(path.parent)
+    stack = getattr(env.world, "stack", None)
+    if stack is not None and (cluster := stack.cluster_named()):
+        output.note(f"Cluster: {cluster}")
     where = f"{env.place.project}/{env.place.environment}"
     title = f"{definition.id} on {env.place.target}, {where}, agent {agent}"
     with Signals() as signals:

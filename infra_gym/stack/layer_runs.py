@@ -159,6 +159,20 @@ class LayerRuns:
             )
             self._remove_state(layer)
             self._folder.remove(layer)
+        self._forget(layer)
+
+    def forget(self, layer: str) -> None:
+        """Forget a layer whose resources went with their cluster.
+
+        Raises:
+            OwnershipLostError: Another run took the stack over; nothing was done.
+        """
+        self._lock.check()
+        self._remove_state(layer)
+        self._folder.remove(layer)
+        self._forget(layer)
+
+    def _forget(self, layer: str) -> None:
         self._prepared.discard(layer)
         self._ledger.remove(layer)
         del self.records[layer]
