@@ -10,7 +10,8 @@ answers after ``service-time`` seconds. In these it really burns ``cpu`` seconds
 and really holds ``memory`` MiB; the rest is a wait. A call that finds every slot busy and the queue
 full gets 429, as from a watchdog with ``max_inflight``. ``/ready`` says whether the replica takes
 calls, ``/healthz`` whether it lives, ``/metrics`` tells Prometheus what it used and what it
-*requests*, in the sense of a pod's resources. Every connection carries one call.
+*requests*, in the sense of a pod's resources. ``/drain`` announces a SIGTERM: not ready from now on,
+though calls are still taken. Every connection carries one call.
 
 A service's end follows from the arrival times alone (a queue with several servers), so a late event
 loop delays one answer and never the next.
@@ -105,6 +106,11 @@ class Function:
         self._count_busy(end)
         self._in_system -= 1
         return self._end(200)
+
+    def begin_to_drain(self) -> None:
+        """Say not ready, so that whoever sends looks away; calls are still taken."""
+        self.ready = False
+        self.draining = True
 
     def _end(self, status: int) -> int:
         self.calls[status] += 1
@@ -220,6 +226,9 @@ class Door:
             return 200, metrics(self._function, *self._requests)
         if path == "/ready":
             return (200, "ready\n") if self._function.ready else (503, "not ready\n")
+        if path == "/drain":
+            self._function.begin_to_drain()
+            return 200, "not ready\n"
         return (200, "alive\n") if path == "/healthz" else (404, "no such page\n")
 
 
@@ -291,8 +300,7 @@ async def run(options: argparse.Namespace) -> None:
     if not function.ready:
         loop.call_later(options.start_delay, boot)
     await stop.wait()
-    function.ready = False
-    function.draining = True
+    function.begin_to_drain()
     await asyncio.sleep(options.drain)
     server.close()
     while door.open:

@@ -32,7 +32,7 @@ _INPUTS = {
         *("slots", "service_time_s", "queue_limit", "cpu_s", "memory_mib", "drain_s"),
         *("cpu_request", "memory_request_mib", "start_delay_s"),
     ),
-    "gateway": ("timeout_s", "function", "namespace"),
+    "gateway": ("timeout_s", "function", "namespace_label"),
     "siege-engine": ("max_in_flight",),
 }
 _START_S = 0.4
@@ -69,7 +69,7 @@ class Scenario:
             if name in names
         }
         function = given.pop("function", "hello")
-        namespace = given.pop("namespace", "openfaas-fn")
+        namespace = given.pop("namespace_label", "openfaas-fn")
         cpu_request = float(given.pop("cpu_request", 0.1))
         memory_request = MIB * float(given.pop("memory_request_mib", 64))
         boot_s = _START_S + float(given.pop("start_delay_s", 0))

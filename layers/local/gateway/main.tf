@@ -9,7 +9,7 @@ locals {
     command = [
       var.python, "-IS", "${var.apps_folder}/gateway.py",
       "--port", tostring(var.port),
-      "--function", "${var.function}.${var.namespace}",
+      "--function", "${var.function}.${var.namespace_label}",
       "--upstream", var.upstream,
       "--timeout", tostring(var.timeout_s),
     ]

@@ -24,8 +24,8 @@ variable "function" {
   default     = "hello"
 }
 
-variable "namespace" {
-  description = "Namespace of the function: its name in the metrics is NAME.NAMESPACE."
+variable "namespace_label" {
+  description = "Namespace of the function in the metrics, where its name is NAME.NAMESPACE; OpenFaaS's, so that the same queries serve both."
   type        = string
   default     = "openfaas-fn"
 }
