@@ -132,7 +132,7 @@ def _environment(definition: Definition) -> Iterator[str]:
     )
     yield "## Rewards"
     yield (
-        f"In {_money(definition.reward_unit)}; the reward is their sum, and `info[\"rewards\"]` has "
+        f'In {_money(definition.reward_unit)}; the reward is their sum, and `info["rewards"]` has '
         f"each. A replica costs {definition.prices.replica_usd_per_hour:g} USD an hour."
     )
     yield _table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import http.server
 import signal
 import socket
 import threading
@@ -172,3 +173,34 @@ def test_nonsense_is_refused(gateway, ask):
             answer.begin()
             assert answer.status == 400
     assert ask(port, "/healthz") == (200, "alive\n")
+
+
+def test_the_relay_shows_what_openfaas_counts_and_fails_where_its_prometheus_does(
+    launch, free_ports, ask
+):
+    port = free_ports(2)
+    asked = []
+
+    class Federation(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"gateway_service_count 2 1700000000000\n")
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", port + 1), Federation)
+    serving = threading.Thread(target=server.serve_forever, args=(0.02,))
+    serving.start()
+    try:
+        launch("openfaas_relay.py", port, prometheus=f"http://127.0.0.1:{port + 1}")
+        assert ask(port, "/metrics") == (200, "gateway_service_count 2 1700000000000\n")
+        assert "match%5B%5D=%7B__name__%3D~%22gateway_.%2B%22%7D" in asked[0]
+        assert ask(port, "/else")[0] == 404
+    finally:
+        server.shutdown()
+        server.server_close()
+        serving.join()
+    assert ask(port, "/metrics")[0] == 502
