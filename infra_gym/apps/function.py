@@ -10,8 +10,8 @@ answers after ``service-time`` seconds. In these it really burns ``cpu`` seconds
 and really holds ``memory`` MiB; the rest is a wait. A call that finds every slot busy and the queue
 full gets 429, as from a watchdog with ``max_inflight``. ``/ready`` says whether the replica takes
 calls, ``/healthz`` whether it lives, ``/metrics`` tells Prometheus what it used and what it
-*requests*, in the sense of a pod's resources. ``/drain`` announces a SIGTERM: not ready from now on,
-though calls are still taken. Every connection carries one call.
+*requests*, in the sense of a pod's resources. ``/drain`` announces a SIGTERM: not ready from now
+on, though calls are still taken. Every connection carries one call.
 
 A service's end follows from the arrival times alone (a queue with several servers), so a late event
 loop delays one answer and never the next.
