@@ -13,7 +13,8 @@ request.
 The service is a wait by default (``--work wait``): its end follows from the arrival times alone, by
 the recursion of a queue with several servers, so a late event loop delays one answer and never the
 next. ``--work cpu`` burns that much processor time in threads instead; on a shared machine it
-measures the host.
+measures the host. ``--query SQL`` asks a database first, in the same slot, by ``postgresql.py``,
+which must lie beside this file.
 
 SIGTERM: ``/ready`` turns to 503 and work is still taken for ``--drain`` seconds (so that whoever
 sends can look away), then nothing new is accepted, what is in flight is finished, and the program
@@ -25,13 +26,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import heapq
+import importlib.util
 import signal
 import sys
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 BUCKETS: tuple[float, ...] = (
     *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.125, 0.15, 0.2, 0.25),
@@ -102,6 +105,7 @@ class Heater:
         queue_limit: Requests that may wait.
         work: What a slot does with a request.
         ready: False while it boots.
+        more_metrics: Lines that are added to the metrics.
     """
 
     def __init__(
@@ -112,6 +116,7 @@ class Heater:
         queue_limit: int,
         work: Work,
         ready: bool = True,
+        more_metrics: Callable[[], list[str]] = list,
     ) -> None:
         self.slots = slots
         self.queue_limit = queue_limit
@@ -121,6 +126,7 @@ class Heater:
         self.started = time.time()
         self._loop = loop
         self._work = work
+        self._more_metrics = more_metrics
         self._in_system = 0
         self._requests = {200: 0, 503: 0}
         self._durations = [0] * (len(BUCKETS) + 1)
@@ -137,13 +143,14 @@ class Heater:
             answer(503)
             return
 
-        def done(end: float) -> None:
+        def done(end: float, status: int = 200) -> None:
             self._count_busy(end)
             self._in_system -= 1
-            self._requests[200] += 1
-            self._durations[bisect_left(BUCKETS, end - arrival)] += 1
-            self._duration_sum += end - arrival
-            answer(200)
+            self._requests[status] += 1
+            if status == 200:
+                self._durations[bisect_left(BUCKETS, end - arrival)] += 1
+                self._duration_sum += end - arrival
+            answer(status)
 
         self._count_busy(arrival)
         self._in_system += 1
@@ -181,7 +188,7 @@ class Heater:
             ("process_start_time_seconds", "gauge", self.started),
         ):
             lines += [f"# TYPE {name} {kind}", f"{name} {value!r}"]
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, *self._more_metrics()]) + "\n"
 
     def respond(self, path: str, answer: Callable[[int, str], None]) -> None:
         """Answer one request for ``path``; ``answer(status, body)`` is called once."""
@@ -282,26 +289,45 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--service-time", type=float, default=0.1, help="seconds a request takes")
     parser.add_argument("--queue-limit", type=int, default=64, help="requests that may wait")
     parser.add_argument("--work", choices=("wait", "cpu"), default="wait", help="what a slot does")
+    parser.add_argument("--query", default="", help="SQL that each request runs first; see PGHOST")
+    parser.add_argument("--query-connections", type=int, default=4, help="to the database")
     parser.add_argument("--drain", type=float, default=1.0, help="seconds after SIGTERM")
     parser.add_argument("--start-delay", type=float, default=0.0, help="seconds to boot")
     options = parser.parse_args(arguments)
-    if options.slots < 1 or options.queue_limit < 0:
-        parser.error("--slots must be at least 1 and --queue-limit at least 0")
+    if min(options.slots, options.query_connections) < 1 or options.queue_limit < 0:
+        parser.error("--slots and --query-connections must be at least 1, --queue-limit at least 0")
     if min(options.service_time, options.drain, options.start_delay) < 0:
         parser.error("--service-time, --drain and --start-delay must not be negative")
     return options
+
+
+def with_query(work: Work, options: argparse.Namespace) -> Any:
+    """The work with a query before it: an isolated Python does not look beside its file."""
+    file = Path(__file__).with_name("postgresql.py")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - narrows the types
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module  # where its dataclasses look for their types
+    spec.loader.exec_module(module)
+    return module.QueryWork(
+        work, slots=options.slots, query=options.query, connections=options.query_connections
+    )
 
 
 async def run(options: argparse.Namespace) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
     loop = asyncio.get_running_loop()
     kind = TimedWork if options.work == "wait" else ProcessorWork
+    work: Any = kind(loop, options.slots, options.service_time)
+    if options.query:
+        work = with_query(work, options)
     heater = Heater(
         loop,
         slots=options.slots,
         queue_limit=options.queue_limit,
-        work=kind(loop, options.slots, options.service_time),
-        ready=options.start_delay == 0,
+        work=work,
+        ready=options.start_delay == 0 and not options.query,
+        more_metrics=work.metrics if options.query else list,
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -310,11 +336,15 @@ async def run(options: argparse.Namespace) -> None:
         lambda: Connection(heater, loop), options.host, options.port, backlog=1024
     )
 
-    def boot() -> None:
+    async def boot() -> None:
+        await asyncio.sleep(options.start_delay)
+        if options.query:
+            await work.connected()
         heater.ready = not heater.draining
 
-    loop.call_later(options.start_delay, boot)
+    booting = asyncio.create_task(boot())
     await stop.wait()
+    booting.cancel()
     await heater.drain(server, options.drain)
     heater.close()
 

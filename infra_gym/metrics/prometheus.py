@@ -145,7 +145,7 @@ class Prometheus:
             )
         return PrometheusUnavailableError(
             f"Prometheus at {self.url} {self._cause(error)} (query: {query})",
-            next_command=f"curl {self.url}/-/ready   (is it running, is the URL right?)",
+            next_command=f"{_probe(self.url)}   (is it running, is the URL right?)",
         )
 
     def _cause(self, error: Exception) -> str:
@@ -163,6 +163,12 @@ class Prometheus:
 def range_of(selector: str, window_s: float) -> str:
     """The range selector that covers ``window_s`` before its evaluation."""
     return f"{selector}[{max(round(window_s * 1000), 1)}ms]"
+
+
+def _probe(url: str) -> str:
+    """What to type to see whether it answers; a service proxy wants the cluster's credentials."""
+    _, in_cluster, path = url.partition("/api/v1/namespaces/")
+    return f"kubectl get --raw {in_cluster}{path}/-/ready" if path else f"curl {url}/-/ready"
 
 
 def _passes(error: BaseException) -> bool:

@@ -105,6 +105,7 @@ class Episode:
     clock: Clock = time
     _ticks: Ticks = field(init=False)
     _tick: int = field(init=False, default=0)
+    _end: int = field(init=False, default=0)  # the tick that ends the step
     _last_at: float = field(init=False)
     _zero_at: float = field(init=False)
 
@@ -134,8 +135,12 @@ class Episode:
         now = self.clock.time()
         if self.timing.overrun == "pause" and self.scene.load is not None:
             self._resume(self.scene.load, now + _RESUME_LEAD_S)
-            return 0.0
-        return max(0.0, now - self._ticks.time_of(self._tick))
+            late_s = 0.0
+        else:
+            late_s = max(0.0, now - self._ticks.time_of(self._tick))
+        # Now, for an apply that lasts beyond that tick must not have it left out.
+        self._end = self._next_tick()
+        return late_s
 
     def _resume(self, load: Load, start: float) -> None:
         """Go on at ``start`` as if no time had passed since the last tick."""
@@ -150,7 +155,7 @@ class Episode:
     @property
     def left_s(self) -> float:
         """Seconds until the tick that ends this step."""
-        return self._ticks.time_of(self._next_tick()) - self.clock.time()
+        return self._ticks.time_of(self._end) - self.clock.time()
 
     @property
     def jitter_p99_s(self) -> float:
@@ -163,7 +168,7 @@ class Episode:
         Raises:
             MetricsError: Prometheus failed, or no fresh sample came before the deadline.
         """
-        first = tick = self._next_tick()
+        first = tick = self._end
         late_s = self._ticks.wait_for(tick)
         while True:
             try:

@@ -257,6 +257,14 @@ class LiveWorld:
             self._ways[layer] = reach.route(url, probe)
         return self._ways[layer]
 
+    def _no_way(self, layer: str, probe: str) -> str:
+        """Why a layer's service cannot be reached yet, in words; else empty."""
+        try:
+            self._way(layer, probe)
+        except ClusterUnreachableError as error:
+            return error.message
+        return ""
+
     def _leave(self, mode: ResetMode) -> ResetMode:
         """End the episode; the mode that is possible after it."""
         if self._pods is not None and self._pods.lost:
@@ -273,6 +281,9 @@ class LiveWorld:
         deadline = self._clock.time() + self._options.ready_deadline_s
         if self._pods is not None:
             self._wait(self._pods.not_ready, deadline)
+        self._wait(lambda: self._no_way(PROMETHEUS, "/-/ready"), deadline)
+        if SENDER in self._actuator.layers:
+            self._wait(lambda: self._no_way(SENDER, "/healthz"), deadline)
         way = self._way(PROMETHEUS, "/-/ready")
         prometheus = Prometheus(way.url, session=way.session)
         self._wait(lambda: self._not_ready(prometheus, controls), deadline)

@@ -6,6 +6,17 @@ locals {
   baked   = var.apps_folder == ""
   program = local.baked ? "" : fileexists("${var.apps_folder}/heater.py") ? file("${var.apps_folder}/heater.py") : ""
 
+  # A query of each request is asked by a second program, which lies beside the first.
+  asks     = var.query != ""
+  asking   = local.asks && !local.baked ? file("${var.apps_folder}/postgresql.py") : ""
+  programs = merge({ "heater.py" = local.program }, local.asking == "" ? {} : { "postgresql.py" = local.asking })
+  database = try(regex("^(?P<host>[^:]+):(?P<port>[0-9]+)$", var.database), { host = "", port = "" })
+  login    = { PGUSER = "username", PGDATABASE = "database", PGPASSWORD = "password" }
+
+  # A pod whose size is set asks for all of it: what the scheduler gives away is what is paid for.
+  cpu_request = var.cpu_millicores == null ? var.cpu_request : "${var.cpu_millicores}m"
+  cpu_limit   = var.cpu_millicores == null ? var.cpu_limit : "${var.cpu_millicores}m"
+
   labels = {
     "app.kubernetes.io/name"       = local.name
     "app.kubernetes.io/managed-by" = "infra-gym"
@@ -20,7 +31,7 @@ resource "kubernetes_config_map_v1" "program" {
     namespace = var.namespace
     labels    = local.labels
   }
-  data = { "heater.py" = local.program }
+  data = local.programs
 
   lifecycle {
     precondition {
@@ -51,7 +62,7 @@ resource "kubernetes_deployment_v1" "heater" {
       metadata {
         labels = local.labels
         # Another program rolls the pods.
-        annotations = { "infra-gym/program" = sha256(local.program) }
+        annotations = { "infra-gym/program" = sha256(join("", values(local.programs))) }
       }
 
       spec {
@@ -71,7 +82,7 @@ resource "kubernetes_deployment_v1" "heater" {
         container {
           name  = local.name
           image = var.image
-          command = [
+          command = concat([
             "python3", "-IS", "/app/heater.py",
             "--host", "0.0.0.0",
             "--port", tostring(local.port),
@@ -81,7 +92,31 @@ resource "kubernetes_deployment_v1" "heater" {
             "--work", var.work,
             "--drain", tostring(var.drain_s),
             "--start-delay", tostring(var.start_delay_s),
-          ]
+            ], local.asks ? [
+            "--query", var.query,
+            "--query-connections", tostring(var.query_connections),
+          ] : [])
+
+          dynamic "env" {
+            for_each = local.asks ? { PGHOST = local.database.host, PGPORT = local.database.port } : {}
+            content {
+              name  = env.key
+              value = env.value
+            }
+          }
+
+          dynamic "env" {
+            for_each = local.asks ? local.login : {}
+            content {
+              name = env.key
+              value_from {
+                secret_key_ref {
+                  name = var.database_secret
+                  key  = env.value
+                }
+              }
+            }
+          }
 
           port {
             name           = "http-metrics"
@@ -89,8 +124,8 @@ resource "kubernetes_deployment_v1" "heater" {
           }
 
           resources {
-            requests = { cpu = var.cpu_request, memory = var.memory }
-            limits   = { cpu = var.cpu_limit, memory = var.memory }
+            requests = { cpu = local.cpu_request, memory = var.memory }
+            limits   = { cpu = local.cpu_limit, memory = var.memory }
           }
 
           readiness_probe {

@@ -83,3 +83,38 @@ variable "memory" {
   type        = string
   default     = "64Mi"
 }
+
+variable "cpu_millicores" {
+  description = "Processor time that a pod asks for and gets, in thousandths of a processor; takes the place of cpu_request and cpu_limit."
+  type        = number
+  default     = null
+}
+
+variable "query" {
+  description = "SQL that each request runs first, such as SELECT 1; \"\" for none."
+  type        = string
+  default     = ""
+}
+
+variable "query_connections" {
+  description = "Connections to the database that a replica has at most."
+  type        = number
+  default     = 4
+}
+
+variable "database" {
+  description = "HOST:PORT of a PostgreSQL server (output of k8s/postgresql); only where there is a query."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.database == "" || can(regex("^[^:]+:[0-9]+$", var.database))
+    error_message = "database must be HOST:PORT."
+  }
+}
+
+variable "database_secret" {
+  description = "Secret with username, password and database (output of k8s/postgresql)."
+  type        = string
+  default     = ""
+}

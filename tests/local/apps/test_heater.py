@@ -71,6 +71,15 @@ def test_is_not_ready_while_it_boots(launch, free_ports, ask, samples, until):
     assert ask(port, "/")[0] == 200
 
 
+def test_says_not_ready_before_the_end_and_works_on(launch, free_ports, ask, samples):
+    port = free_ports()
+    launch("heater.py", port, service_time=0.01)
+    assert ask(port, "/drain") == (200, "not ready\n")
+    assert ask(port, "/ready")[0] == 503
+    assert samples(port)["heater_ready"] == 0
+    assert ask(port, "/")[0] == 200
+
+
 def test_drains_without_losing_a_request(launch, free_ports, ask, together, samples, until):
     port = free_ports()
     heater = launch("heater.py", port, slots=1, service_time=0.8, drain=1.0)

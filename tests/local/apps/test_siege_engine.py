@@ -7,6 +7,7 @@ times mean nothing: such a run is tried again, and skipped in the end.
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import http.client
 import json
@@ -217,6 +218,20 @@ def test_is_controlled_over_http(siege, heaters, until, tmp_path, write_schedule
     assert status["sha256"] != before
     engine.post("/start")
     until(lambda: engine.counts()["200"] == 4)
+
+
+def test_takes_a_schedule_that_is_sent(siege, ask, heaters, until, tmp_path, write_schedule):
+    engine = siege(heaters(service_time=0.01), [])
+    chance = random.Random(1)
+    times = sorted(chance.uniform(0, 900) for _ in range(20_000))
+    content = write_schedule(tmp_path / "sent", times, 1000.0).read_bytes()
+    assert len(content) > 20_000, "more than other orders may hold"
+    sha256 = hashlib.sha256(content).hexdigest()
+    status, answer = ask(engine.port, "/schedule", content)
+    assert (status, json.loads(answer)["sha256"]) == (200, sha256)
+    assert json.loads(answer)["seconds"] == 1000
+    assert ask(engine.port, "/schedule", content[:-9])[0] == 400
+    assert engine.status()["sha256"] == sha256, "it keeps what it had"
 
 
 def test_refuses_wrong_orders(siege, ask):

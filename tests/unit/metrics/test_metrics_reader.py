@@ -313,6 +313,10 @@ class TestFreshness:
         with pytest.raises(StaleMetricsError, match=r"stopped/s was last scraped 3\.0 s before"):
             wait(T0, ["heater", "stopped"])
 
+    def test_a_target_that_prometheus_let_go_is_not_waited_for(self, bench, wait) -> None:
+        bench.fake.vanish("up", {"job": "stopped", "instance": "s"}, T0 - 0.5)
+        assert wait(T0, ["heater", "stopped"]) == 0
+
     def test_a_required_job_must_be_up(self, wait) -> None:
         with pytest.raises(StaleMetricsError, match="no target of job sender is up"):
             wait(T0, ["heater"], required=("sender",))

@@ -174,3 +174,12 @@ def test_a_proxy_for_other_machines_is_not_asked(fake, monkeypatch) -> None:
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     assert Prometheus(fake.url).instant('up{job="sender"}', at=NOW)[0].value == 1
+
+
+def test_one_behind_a_service_proxy_is_probed_with_kubectl() -> None:
+    path = "/api/v1/namespaces/ns/services/prometheus:9090/proxy"
+    prometheus = Prometheus(f"http://127.0.0.1:9{path}", deadline_s=1)
+    with pytest.raises(PrometheusUnavailableError) as told:
+        prometheus.instant("up")
+    prometheus.close()
+    assert f"kubectl get --raw {path}/-/ready" in str(told.value)

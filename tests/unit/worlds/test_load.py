@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from infra_gym.errors import NotReadyError, WorldError
+from infra_gym.workloads import arrival_schedule, parse_workload
 from infra_gym.worlds.load import Load
 
 
@@ -27,7 +28,8 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(None)
 
     def do_POST(self) -> None:
-        self.answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        self.answer(content if self.path == "/schedule" else json.loads(content))
 
     def answer(self, asked: object) -> None:
         self.server.seen.append((self.command, self.path, asked))
@@ -89,3 +91,18 @@ def test_nobody_there_is_an_error(engine, load):
     address = Load("http://127.0.0.1:9")
     with pytest.raises(WorldError, match="GET http"):
         address.status()
+
+
+def test_a_schedule_is_sent_as_it_lies_in_its_file(engine, load):
+    schedule = arrival_schedule(
+        parse_workload({"profile": "constant", "mean_rps": 5}),
+        seconds=10,
+        time_scale=1,
+        seed=1,
+    )
+    engine.body = json.dumps({"sha256": schedule.sha256}).encode()
+    load.load(schedule)
+    assert engine.seen == [("POST", "/schedule", schedule.data)]
+    engine.body = b'{"sha256": "another"}'
+    with pytest.raises(WorldError, match="another schedule than was sent"):
+        load.load(schedule)
