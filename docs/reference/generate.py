@@ -133,7 +133,7 @@ def _environment(definition: Definition) -> Iterator[str]:
     yield "## Rewards"
     yield (
         f'In {_money(definition.reward_unit)}; the reward is their sum, and `info["rewards"]` has '
-        f"each. A replica costs {definition.prices.replica_usd_per_hour:g} USD an hour."
+        f"each.{_price(definition)}"
     )
     yield _table(
         ("term", "expression"),
@@ -165,6 +165,11 @@ def _money(unit: str) -> str:
     return "US dollars" if unit == "USD" else unit
 
 
+def _price(definition: Definition) -> str:
+    price = definition.prices.replica_usd_per_hour
+    return f" A replica costs {price:g} USD an hour." if price else ""
+
+
 def _actions(definition: Definition) -> Iterator[str]:
     count = len(definition.controls)
     yield (
@@ -193,6 +198,9 @@ def _actions(definition: Definition) -> Iterator[str]:
             for name, control in definition.controls.items()
         ),
     )
+    for name, control in definition.controls.items():
+        if control.beyond == "keep":
+            yield f"An action that would lead `{name}` beyond its bounds changes nothing."
 
 
 def _unit(definition: Definition, name: str) -> str:
