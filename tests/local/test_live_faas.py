@@ -68,18 +68,18 @@ def test_the_first_requests_after_zero_wait_for_the_boot(env):
     assert at_zero["metrics"]["out_of_bounds"] == 1
     assert at_zero["rewards"]["unsuccessful"] == -1000
     assert {"cpu", "memory"} <= set(at_zero["empty"])
-    for _ in range(5):  # the boot takes a second, and a replica that still boots is no error
+    seen = []
+    for _ in range(8):  # the boot takes a second, and a replica that still boots is no error
         *_, info = env.step(UP)
-        warm = info["metrics"]
-        if warm["cold_starts"] > 0:
+        seen.append(info["metrics"])
+        if seen[-1]["held"] == seen[-1]["cold_starts"] == 0:
             break
-    assert warm["cold_starts"] >= at_zero["metrics"]["held"]
+    cold_starts = sum(step["cold_starts"] for step in seen)
+    assert cold_starts >= at_zero["metrics"]["held"]
     # Held since before the step, and then for a boot of a second.
-    assert warm["cold_start_time"] > 1.0
-    assert warm["execution_time"] > warm["cold_start_time"] / 2
-    *_, later = env.step(UP)
-    assert later["metrics"]["held"] == later["metrics"]["cold_starts"] == 0
-    assert later["metrics"]["throughput"] == 100
+    assert sum(step["cold_start_seconds"] for step in seen) / cold_starts > 1.0
+    assert seen[-1]["ready"] > 0
+    assert seen[-1]["cold_starts"] == 0
 
 
 def test_a_gateway_that_hangs_is_an_error_and_no_number(env, data_folder):
