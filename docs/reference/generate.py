@@ -54,6 +54,7 @@ TASK_METRICS = {
     "cost_usd": ("USD", "the cost of the step"),
     "cost_rate": ("USD/hour", "the cost of an hour with the controls as they are"),
     "last_action": ("", "what the last action asked of the first control, as a change"),
+    "out_of_bounds": ("", "1 where the last action asked a control to leave its bounds, else 0"),
     "interval_s": ("s", "the length of the step on the target's clock"),
 }
 
@@ -131,8 +132,8 @@ def _environment(definition: Definition) -> Iterator[str]:
     )
     yield "## Rewards"
     yield (
-        'In US dollars; the reward is their sum, and `info["rewards"]` has each. '
-        f"A replica costs {definition.prices.replica_usd_per_hour:g} USD an hour."
+        f'In {_money(definition.reward_unit)}; the reward is their sum, and `info["rewards"]` has '
+        f"each.{_price(definition)}"
     )
     yield _table(
         ("term", "expression"),
@@ -158,6 +159,15 @@ def _environment(definition: Definition) -> Iterator[str]:
             for name, value in inputs.items()
         ),
     )
+
+
+def _money(unit: str) -> str:
+    return "US dollars" if unit == "USD" else unit
+
+
+def _price(definition: Definition) -> str:
+    price = definition.prices.replica_usd_per_hour
+    return f" A replica costs {price:g} USD an hour." if price else ""
 
 
 def _actions(definition: Definition) -> Iterator[str]:
@@ -188,6 +198,9 @@ def _actions(definition: Definition) -> Iterator[str]:
             for name, control in definition.controls.items()
         ),
     )
+    for name, control in definition.controls.items():
+        if control.beyond == "keep":
+            yield f"An action that would lead `{name}` beyond its bounds changes nothing."
 
 
 def _unit(definition: Definition, name: str) -> str:

@@ -1,7 +1,7 @@
 """Agents: what acts in an environment, and the registry that makes them by name.
 
-``random``, ``fixed``, ``threshold`` and ``hpa`` take no training, nor does ``batch``, which is for
-BatchScheduling-v0::
+``random``, ``fixed``, ``threshold`` and ``hpa`` take no training, nor do ``knative``, which is for
+functions, and ``batch``, which is for BatchScheduling-v0::
 
     agent = make_agent("hpa", target=0.5)
     agent = make_agent("batch", score="sjf")
@@ -22,6 +22,7 @@ _AGENTS = {
     "batch": "infra_gym.agents.batch_rule:BatchRuleAgent",
     "fixed": "infra_gym.agents.fixed:FixedAgent",
     "hpa": "infra_gym.agents.hpa:HpaAgent",
+    "knative": "infra_gym.agents.knative:KnativeAgent",
     "random": "infra_gym.agents.random_agent:RandomAgent",
     "threshold": "infra_gym.agents.threshold:ThresholdAgent",
 }

@@ -84,7 +84,7 @@ class Dashboard:
             Text(self._title, "bold", no_wrap=True, overflow="ellipsis"),
             Text.assemble(
                 f"{clock}  step {episode.steps}/{self._steps}  ",
-                f"cost ${episode.cost_usd:.4f}  reward ${episode.reward:+.4f}  ",
+                f"cost ${episode.cost_usd:.4f}  reward {_reward(episode, episode.reward)}  ",
                 (self._phase, "cyan"),
                 no_wrap=True,
                 overflow="ellipsis",
@@ -154,7 +154,7 @@ class Lines:
         )
         self.line(
             f"step {self._episode.steps:>3}/{self._steps}  {numbers}  "
-            f"cost ${self._episode.cost_usd:.4f}  reward ${reward:+.4f}"
+            f"cost ${self._episode.cost_usd:.4f}  reward {_reward(self._episode, reward)}"
         )
 
     def line(self, text: str) -> None:
@@ -189,6 +189,11 @@ def choose(output: Output, episode: Episode, steps: int) -> View:
     if output.console.is_terminal:
         return Dashboard(output.console, episode, steps)
     return Lines(output.console, episode, steps)
+
+
+def _reward(episode: Episode, reward: float) -> str:
+    money = episode.rows["reward"].unit == "$"
+    return f"${reward:+.4f}" if money else f"{reward:+.2f}"
 
 
 def latest(row: Row) -> str:

@@ -125,7 +125,7 @@ def _tables(definition: Definition) -> list[Any]:
         table("TARGET", ">STEP", ">TIME SCALE", "LAYERS", rows=targets),
         table("CONTROL", "SETS", ">LOW", ">HIGH", ">INITIAL", "ACTION", rows=controls),
         table(">#", "OBSERVATION", "UNIT", ">LOW", ">HIGH", rows=observations),
-        table("REWARD TERM", "DOLLARS", rows=definition.rewards.items()),
+        table("REWARD TERM", definition.reward_unit.upper(), rows=definition.rewards.items()),
     ]
 
 

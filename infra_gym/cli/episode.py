@@ -33,10 +33,10 @@ class Episode:
         """``not begun``, ``running``, or why it ended."""
         self.steps = 0
         self.reward = 0.0
-        """Sum over the steps, in US dollars."""
+        """Sum over the steps, in the definition's ``reward_unit``."""
         self.cost_usd = 0.0
         self.terms = dict.fromkeys(definition.rewards, 0.0)
-        """Sum of each reward term, in US dollars."""
+        """Sum of each reward term, in the same unit."""
         self.rows = {
             name: Row(name, _unit(definition, name), [])
             for name in (*_watched(definition), "reward")
@@ -112,7 +112,9 @@ def _unit(definition: Definition, name: str) -> str:
         return "%" if metric.unit == "ratio" else metric.unit
     if name in definition.controls:
         return "replicas" if name == "replicas" else ""
-    return {"cost_rate": "$/h", "cost_usd": "$", "reward": "$"}.get(name, "")
+    if name == "reward":
+        return "$" if definition.reward_unit == "USD" else ""
+    return {"cost_rate": "$/h", "cost_usd": "$"}.get(name, "")
 
 
 def _quantile(values: list[float], share: float) -> float | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SUMMARY = {
     "steps": ("steps", ""),
     "ended": ("ended", ""),
-    "reward": ("reward", "$"),
+    "reward": ("reward", ""),  # its unit is the definition's
     "cost_usd": ("cost", "$"),
     "requests": ("requests", ""),
     "slo_share": ("within the SLO", "%"),
@@ -50,7 +50,7 @@ def run(
     identifier: Annotated[
         str, typer.Argument(metavar="ID", help="An environment's id, or the path of a YAML file.")
     ],
-    agent: Annotated[str, typer.Option(help="random, fixed, threshold or hpa.")] = "hpa",
+    agent: Annotated[str, typer.Option(help="random, fixed, threshold, hpa or knative.")] = "hpa",
     parameter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="The agent's; repeatable.")
     ] = None,
@@ -163,7 +163,7 @@ def run(
         "kept": keep,
         "log": path,
     }
-    output.result(document, *_summary(document))
+    output.result(document, *_summary(document, "$" if definition.reward_unit == "USD" else ""))
     if keep and env.place.target != "sim":
         output.note(f"The stack is still up. Next: {play.destroy_command}")
     if signals.first is not None:
@@ -184,14 +184,15 @@ def _workload(text: str, declared: Workload) -> dict[str, Any]:
     return {"mean_rps": declared.mean_rps, **changed}
 
 
-def _summary(document: Mapping[str, Any]) -> list[Any]:
+def _summary(document: Mapping[str, Any], reward_unit: str) -> list[Any]:
     rows = [
         (label, _number(document[key], unit), unit)
-        for key, (label, unit) in _SUMMARY.items()
+        for key, (label, unit) in (_SUMMARY | {"reward": ("reward", reward_unit)}).items()
         if document[key] is not None
     ]
     terms = [
-        (f"  {term}", _number(number, "$"), "$") for term, number in document["rewards"].items()
+        (f"  {term}", _number(number, reward_unit), reward_unit)
+        for term, number in document["rewards"].items()
     ]
     place = 1 + [label for label, *_ in rows].index("reward")
     return [

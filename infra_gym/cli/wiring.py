@@ -83,10 +83,10 @@ def _check_simulator(definition: Definition) -> None:
     """Makes the twin, which refuses what it cannot simulate."""
     if definition.simulator is None:
         return
-    from infra_gym.worlds.simulated import SimulatedWorld
+    from infra_gym.worlds.twins import make_twin
 
     sim: Target = "sim"
-    SimulatedWorld(
+    make_twin(
         definition,
         workload=definition.workload,
         interval_s=definition.interval_s[sim],

@@ -84,7 +84,9 @@ class Definition(Strict):
     observations: tuple[Observation, ...] = Field(min_length=1)
     """The flat float32 observation, in this order."""
     rewards: dict[Identifier, Formula] = Field(min_length=1)
-    """Named terms in US dollars, summed."""
+    """Named terms in ``reward_unit`` (US dollars where nothing is said), summed."""
+    reward_unit: str = "USD"
+    """What the reward is counted in, for people; say ``points`` where it is no money."""
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

@@ -109,6 +109,9 @@ class Control(Strict):
     high: int
     initial: int
     action: Action
+    beyond: Literal["clip", "keep"] = "clip"
+    """What an action does that would leave the bounds: ``clip`` goes as far as the bound, ``keep``
+    changes nothing. Either way ``out_of_bounds`` is 1 for its step."""
     existing: Identifier | None = None
     """The metric that counts what really exists; a lasting difference forces a refresh."""
     ready: Identifier | None = None

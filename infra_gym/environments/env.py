@@ -190,6 +190,7 @@ class InfraEnv(gym.Env[Vector, Any]):
             move.controls,
             seconds=reading.seconds if cost else 0.0,
             last_action=move.last_action,
+            out_of_bounds=bool(move.clipped),
             empty=reading.empty,
         )
         self._spent_usd += outcome.cost_usd

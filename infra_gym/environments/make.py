@@ -23,7 +23,7 @@ from infra_gym.worlds.base import World
 from infra_gym.worlds.dry import DryRun
 from infra_gym.worlds.episode import Overrun
 from infra_gym.worlds.live import LiveOptions, LiveWorld
-from infra_gym.worlds.simulated import SimulatedWorld
+from infra_gym.worlds.twins import make_twin
 
 Parameters = WebAppParameters | WebAppSpread | None
 """Of the twin: a point, what is drawn from episode by episode, or the defaults."""
@@ -165,8 +165,8 @@ def _world(
     fidelity: Fidelity | None,
     dry_run: bool,
 ) -> World:
-    def twin() -> SimulatedWorld:
-        return SimulatedWorld(
+    def twin() -> World:
+        return make_twin(
             definition,
             workload=place.workload,
             interval_s=place.interval_s,

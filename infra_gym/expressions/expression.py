@@ -24,6 +24,8 @@ MAX_LENGTH = 1000
 """Longest expression, in characters."""
 MAX_DEPTH = 40
 """Deepest nesting of operators, calls and conditions."""
+MAX_PLACES = 15
+"""Most decimal places that ``round`` keeps."""
 
 _NAN = math.nan
 _Evaluate = Callable[[Mapping[str, float]], float]
@@ -53,6 +55,10 @@ def _clip(value: float, low: float, high: float) -> float:
     return _least(_most(value, low), high)
 
 
+def _round(value: float, places: float) -> float:
+    return round(value, int(places)) if places in range(MAX_PLACES + 1) else _NAN
+
+
 # Name -> (function, fewest arguments, most arguments).
 _FUNCTIONS: dict[str, tuple[Callable[..., float], int, int]] = {
     "min": (_least, 2, MAX_LENGTH),
@@ -63,10 +69,12 @@ _FUNCTIONS: dict[str, tuple[Callable[..., float], int, int]] = {
     "log": (math.log, 1, 1),
     "floor": (math.floor, 1, 1),
     "ceil": (math.ceil, 1, 1),
+    "round": (_round, 2, 2),
     "clip": (_clip, 3, 3),
 }
 FUNCTIONS = tuple(_FUNCTIONS)
-"""The functions that an expression may call; ``clip(x, low, high)`` bounds ``x``."""
+"""The functions that an expression may call; ``clip(x, low, high)`` bounds ``x``, ``round(x, n)``
+has ``n`` decimal places, as Python's."""
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: lambda a, b: a + b,

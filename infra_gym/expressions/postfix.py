@@ -38,12 +38,13 @@ class Operation(IntEnum):
     CHOOSE = 16  # condition, value if it holds, value otherwise
     LEAST = 17
     MOST = 18
-    ABSOLUTE = 19
-    SQUARE_ROOT = 20
-    EXPONENTIAL = 21
-    LOGARITHM = 22
-    FLOOR = 23
-    CEILING = 24
+    ROUND = 19  # value, decimal places
+    ABSOLUTE = 20
+    SQUARE_ROOT = 21
+    EXPONENTIAL = 22
+    LOGARITHM = 23
+    FLOOR = 24
+    CEILING = 25
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ _COMPARISONS: dict[type[ast.cmpop], tuple[Operation, bool]] = {
 _CALLS = {
     "min": Operation.LEAST,
     "max": Operation.MOST,
+    "round": Operation.ROUND,
     "abs": Operation.ABSOLUTE,
     "sqrt": Operation.SQUARE_ROOT,
     "exp": Operation.EXPONENTIAL,

@@ -66,7 +66,7 @@ class Step(_Line):
     observation: tuple[float, ...]
     reward: float
     terms: dict[str, float]
-    """The reward's named terms in US dollars."""
+    """The reward's named terms, in the definition's ``reward_unit``."""
     metrics: dict[str, float]
     terminated: bool = False
     truncated: bool = False

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from infra_gym.expressions import Operation
+from infra_gym.expressions.expression import MAX_PLACES
 from infra_gym.simulators.batch_machine import WAITING, Floats, Ints, Jobs, Machine
 from infra_gym.simulators.compilation import compiled
 
@@ -104,6 +105,38 @@ def _logic(operation: int, a: float, b: float) -> float:
 
 
 @compiled
+def _rounded(value: float, places: float) -> float:
+    """``value`` with so many decimal places, half to even, as Python's ``round``."""
+    if places < 0 or places > MAX_PLACES or places != np.floor(places):
+        return np.nan
+    scale = 1.0
+    for _ in range(int(places)):
+        scale *= 10.0
+    product = value * scale
+    if abs(product) >= 2.0**53:  # the next number with so few places is further than the next float
+        return value
+    whole = np.floor(product)
+    half = product - whole
+    if half > 0.5:
+        whole += 1.0
+    elif half == 0.5:
+        # The product may have been rounded to the tie: what was lost decides (Dekker, 1971).
+        high, scale_high = _high_half(value), _high_half(scale)
+        low, scale_low = value - high, scale - scale_high
+        lost = high * scale_high - product + high * scale_low + low * scale_high + low * scale_low
+        if lost > 0 or (lost == 0 and whole % 2 == 1):
+            whole += 1.0
+    return float(whole / scale)
+
+
+@compiled
+def _high_half(value: float) -> float:
+    """The upper half of a number's digits."""
+    shifted = 134_217_729.0 * value
+    return shifted - (shifted - value)
+
+
+@compiled
 def _binary(operation: int, a: float, b: float) -> float:  # noqa: C901 - a table, compiled
     if operation == Operation.AND or operation == Operation.OR:
         return _logic(operation, a, b)
@@ -128,6 +161,8 @@ def _binary(operation: int, a: float, b: float) -> float:  # noqa: C901 - a tabl
         value = min(a, b)
     elif operation == Operation.MOST:
         value = max(a, b)
+    elif operation == Operation.ROUND:
+        value = _rounded(a, b)
     return value
 
 

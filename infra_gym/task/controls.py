@@ -73,7 +73,7 @@ class Controls:
                 current[name] + changes[index] if changes else self._controls[name].low + index
             )
         controls = {
-            name: min(max(value, self._controls[name].low), self._controls[name].high)
+            name: _bounded(self._controls[name], value, current[name])
             for name, value in wished.items()
         }
         first = next(iter(controls))
@@ -104,6 +104,12 @@ class Controls:
         if not 0 <= index < size:
             raise ActionError(f"An action is a whole number from 0 to {size - 1}, not {index}.")
         return index
+
+
+def _bounded(control: Control, wished: int, current: int) -> int:
+    if control.low <= wished <= control.high:
+        return wished
+    return current if control.beyond == "keep" else min(max(wished, control.low), control.high)
 
 
 def _changes(control: Control, mode: ActionMode | None) -> Sequence[int] | None:

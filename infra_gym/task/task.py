@@ -22,7 +22,7 @@ class Outcome:
 
     Attributes:
         observation: float32, shape ``(n,)``, inside the observation space.
-        reward: Sum of the terms, in US dollars.
+        reward: Sum of the terms, in the definition's ``reward_unit``.
         terms: The reward's named terms.
         metrics: All numbers: measured, computed, the controls and the task's own.
         empty: Metrics with their declared value because there was nothing to measure.
@@ -77,6 +77,7 @@ class Task:
         *,
         seconds: float,
         last_action: float = 0.0,
+        out_of_bounds: bool = False,
         empty: frozenset[str] = frozenset(),
     ) -> Outcome:
         """Observation, reward and cost of one interval.
@@ -86,6 +87,7 @@ class Task:
             controls: The controls that held during the interval.
             seconds: Its length on the world's clock.
             last_action: What the action asked of the first control, as a change.
+            out_of_bounds: The action asked a control to leave its bounds.
             empty: Metrics that had nothing to measure.
 
         Raises:
@@ -98,6 +100,7 @@ class Task:
             "cost_usd": self._meter.cost_usd(replicas, seconds),
             "cost_rate": self._meter.cost_usd(replicas, 3600.0),
             "last_action": last_action,
+            "out_of_bounds": float(out_of_bounds),
             "interval_s": seconds,
         }
         computed, without = self._formulas.evaluate(metrics)

@@ -25,7 +25,6 @@ from infra_gym.environments.env import InfraEnv
 from infra_gym.environments.make import make
 from infra_gym.errors import ActionError, InfraGymError, NotReadyError
 from infra_gym.workloads import arrival_schedule
-from infra_gym.worlds.simulated import SimulatedWorld
 
 _TIMEOUT_S = 5  # the siege engine's default
 _INFO_KEYS = frozenset(
@@ -269,17 +268,19 @@ def _check_capacity(env: InfraEnv, seed: int, report: Conformance) -> None:
     """A replica that was added does its share in the first interval that it is ready in."""
     if "replica_utilisation" not in env.definition.metrics:
         return
-    env.reset(seed=seed)
-    before: set[str] = set()
+    _, info = env.reset(seed=seed)
+    before = settled = _ready(info)
+    holds = env.task.move(_action(env, 0), env.controls).controls == env.controls
     for step in range(4):
-        action = _action(env, +1 if step == 0 else 0)
+        # Without an action that keeps the number, more are added; only those that were ready in
+        # the whole last interval are looked at.
+        action = _action(env, +1 if step == 0 or not holds else 0)
         *_, info = env.step(action)
         busy = info["by_label"]["replica_utilisation"]
-        if step == 0:
-            ready = info["by_label"].get("replica_ready", {})
-            before = {name for name in busy if ready.get(name)} - _newest(info)
+        if step == 2:
+            settled = _ready(info)
     old = [value for name, value in busy.items() if name in before]
-    new = [value for name, value in busy.items() if name not in before]
+    new = [value for name, value in busy.items() if name in settled - before]
     shares = bool(new) and bool(old) and min(new) > 0.4 * sum(old) / len(old)
     report.add(
         "added capacity gets its share",
@@ -288,9 +289,8 @@ def _check_capacity(env: InfraEnv, seed: int, report: Conformance) -> None:
     )
 
 
-def _newest(info: dict[str, Any]) -> set[str]:
-    started = info["by_label"].get("replica_started", {})
-    return {max(started, key=started.__getitem__)} if started else set()
+def _ready(info: dict[str, Any]) -> set[str]:
+    return {name for name, up in info["by_label"].get("replica_ready", {}).items() if up}
 
 
 def _check_closed(env: InfraEnv, report: Conformance) -> None:
@@ -314,7 +314,7 @@ def _raises(kind: type[InfraGymError], call: Callable[[], object]) -> bool:
 
 
 def _simulated(env: InfraEnv) -> bool:
-    return isinstance(env.world, SimulatedWorld)
+    return env.place.target == "sim"
 
 
 def _shown(values: list[float]) -> str:

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from infra_gym.stack import Stack
-from infra_gym.worlds.base import Reading, ResetMode
-from infra_gym.worlds.simulated import SimulatedWorld
+from infra_gym.worlds.base import Reading, ResetMode, World
 
 
 class DryRun:
@@ -19,7 +18,7 @@ class DryRun:
         twin: Where the metrics come from.
     """
 
-    def __init__(self, stack: Stack, twin: SimulatedWorld) -> None:
+    def __init__(self, stack: Stack, twin: World) -> None:
         self.stack = stack
         self._twin = twin
 

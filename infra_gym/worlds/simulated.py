@@ -50,7 +50,8 @@ class SimulatedWorld:
             )
         if definition.simulator != "webapp":
             raise DefinitionError(
-                f"{definition.id}: there is no simulator {definition.simulator!r}; known: webapp"
+                f"{definition.id}: there is no simulator {definition.simulator!r}; "
+                "known: faas, webapp"
             )
         self._definition = definition
         self._workload = workload

@@ -132,7 +132,7 @@ def stack(binary, tmp_path, apps, free_ports, write_schedule):
     Path(socket_path(stack.run_folder)).unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("layer", NAMES)
+@pytest.mark.parametrize("layer", sorted(folder.name for folder in LAYERS.iterdir()))
 def test_is_formatted_and_valid(binary, layer, tmp_path):
     folder = shutil.copytree(LAYERS / layer, tmp_path / layer)
     for arguments in (["fmt", "-check", "-diff"], ["init"], ["validate", "-no-color"]):

@@ -42,6 +42,7 @@ def value(text: str, **values: float) -> float:
         ("abs(-3) + sqrt(9) + log(exp(2))", 8),
         ("floor(2.7) + ceil(2.1)", 5),
         ("clip(12, 0, 10) + clip(-1, 0, 10)", 10),
+        ("round(2.675, 2) + round(-0.125, 2)", 2.55),
         ("\n 1\n+ 2 ", 3),
     ],
 )

@@ -13,7 +13,7 @@ from infra_gym.errors import ExpressionError
 from infra_gym.expressions import Expression, Operation, postfix
 from infra_gym.simulators.batch import NAMES
 from infra_gym.simulators.batch_machine import Jobs
-from infra_gym.simulators.batch_score import Score, evaluate
+from infra_gym.simulators.batch_score import Score, _rounded, evaluate
 
 leaves = st.one_of(
     st.sampled_from(NAMES),
@@ -45,7 +45,22 @@ def grow(inner):
             lambda parts: f"{parts[0]}({', '.join(parts[1])})"
         ),
         st.tuples(inner, inner, inner).map(lambda parts: "clip({}, {}, {})".format(*parts)),
+        st.tuples(inner, st.integers(0, 16)).map(lambda parts: "round({}, {})".format(*parts)),
     )
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.one_of(
+        st.floats(-1e18, 1e18),
+        st.tuples(st.integers(-(10**9), 10**9), st.sampled_from([8, 1000, 2000])).map(
+            lambda parts: parts[0] / parts[1]  # many of them ties
+        ),
+    ),
+    st.integers(0, 15),
+)
+def test_rounding_is_pythons(value, places):
+    assert _rounded(value, float(places)) == round(value, places)
 
 
 @settings(max_examples=400, deadline=None)

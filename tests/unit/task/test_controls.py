@@ -32,6 +32,17 @@ def test_a_move_out_of_bounds_is_clipped_and_told():
     assert move.last_action == -1
 
 
+def test_a_control_may_keep_its_value_where_a_move_would_leave_the_bounds():
+    keeping = control(beyond="keep", action={"delta": [-3, 3]})
+    assert Controls({"replicas": control(action={"delta": [-3, 3]})}).move(
+        1, {"replicas": 9}
+    ).controls == {"replicas": 10}
+    move = Controls({"replicas": keeping}).move(1, {"replicas": 9})
+    assert move.controls == {"replicas": 9}
+    assert move.clipped == ("replicas",)
+    assert move.last_action == 3
+
+
 def test_an_absolute_action_is_the_value_counted_from_low():
     controls = Controls({"replicas": control()}, "absolute")
     assert controls.space == spaces.Discrete(9)
