@@ -192,9 +192,11 @@ def update_pool(
     account: Account, cluster: Resource, pool: dict[str, Any], body: dict[str, Any]
 ) -> dict[str, Any]:
     """PUT .../node_pools/ID."""
-    for key in ("name", "labels", "taints", "auto_scale", "min_nodes", "max_nodes"):
+    for key in ("name", "labels", "auto_scale", "min_nodes", "max_nodes"):
         if body.get(key) is not None:
             pool[key] = body[key]
+    if body.get("taints") is not None:
+        pool["taints"] = _taints(body)
     if "tags" in body:
         pool["tags"] = ["k8s", f"k8s:{cluster.id}", "k8s:worker", *_own_tags(body["tags"])]
     if body.get("count") is not None:
@@ -241,7 +243,7 @@ def _add_pool(account: Account, cluster: Resource, body: dict[str, Any]) -> dict
         "count": 0,
         "tags": ["k8s", f"k8s:{cluster.id}", "k8s:worker", *_own_tags(body.get("tags", []))],
         "labels": body.get("labels") or {},
-        "taints": body.get("taints") or [],
+        "taints": _taints(body),
         "auto_scale": body.get("auto_scale", False),
         "min_nodes": body.get("min_nodes", 0),
         "max_nodes": body.get("max_nodes", 0),
@@ -296,6 +298,13 @@ def _state(account: Account, cluster: Resource) -> str:
     if cluster.gone_at != float("inf"):
         return "deleting"
     return "running" if account.is_ready(cluster) else "provisioning"
+
+
+def _taints(body: dict[str, Any]) -> list[dict[str, str]]:
+    """DigitalOcean's own Go client writes the keys with capitals."""
+    return [
+        {key.lower(): value for key, value in taint.items()} for taint in body.get("taints") or []
+    ]
 
 
 def _own_tags(tags: list[str]) -> list[str]:
