@@ -29,6 +29,8 @@ message without a traceback and exits with :attr:`InfraGymError.exit_code`.
     ├── WorldError
     │   ├── NotReadyError           the world did not become ready in time, or reset was not called
     │   └── EpisodeOverError        step after the end, or reset after the budget is spent
+    ├── CloudError                  a cloud account cannot be used, or refuses something
+    │   └── CloudRefusedError       it does not accept the token, or a right is missing
     └── RemoteError                 a server of environments refused, failed or went away
 """
 
@@ -211,6 +213,14 @@ class NotReadyError(WorldError):
 
 class EpisodeOverError(WorldError):
     """The episode, or the budget for all of them, is over."""
+
+
+class CloudError(InfraGymError):
+    """A cloud account cannot be used, or refuses something."""
+
+
+class CloudRefusedError(CloudError):
+    """The account does not accept the token, or the token lacks a right."""
 
 
 class RemoteError(InfraGymError):

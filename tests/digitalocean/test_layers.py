@@ -79,7 +79,7 @@ def bare(terraform_program: str, tmp_path: Path, fake: FakeDigitalOcean) -> Bare
 
 def test_core_keeps_the_name_of_its_first_apply(bare, fake):
     first = bare.apply("core", **RUN)
-    assert first["name"] == "ig-20261128t1200z-p-e-86ffe8ef"
+    assert first["name"] == "ig-20261128t1200z-86ffe8ef-p-e"
     later = bare.apply(
         "core", **{**RUN, "expires": "2026-12-31T00:00:00Z", "ssh_from": ["192.0.2.7/32"]}
     )

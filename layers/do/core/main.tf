@@ -1,10 +1,10 @@
 locals {
-  # The expiry comes first, so that whoever finds the name knows what may go. Two names may join to the
-  # same text ("a-b" and "c", "a" and "b-c"): the hash tells them apart.
+  # The expiry comes first, so that whoever finds the name knows what may go. The hash tells whose it is:
+  # two names may join to the same text ("a-b" and "c", "a" and "b-c").
   expires = formatdate("YYYYMMDD't'hhmm'z'", timeadd(var.expires, "0s"))
   joined  = "${var.project}-${var.environment}"
   hash    = substr(sha256("${var.project}/${var.environment}"), 0, 8)
-  name    = "ig-${local.expires}-${trim(substr(local.joined, 0, 36), "-")}-${local.hash}"
+  name    = "ig-${local.expires}-${local.hash}-${trim(substr(local.joined, 0, 36), "-")}"
 }
 
 # Holds the name of the first apply: a later one has a later expiry, and nothing is made anew for it.
