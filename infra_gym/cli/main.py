@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from infra_gym import __version__
-from infra_gym.cli import backend, batch, doctor, envs, layers, run, serve
+from infra_gym.cli import backend, batch, doctor, envs, layers, run, serve, sweep
 
 EPILOG = (
     "Start with: infra-gym doctor, then infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20"
@@ -54,6 +54,7 @@ app.add_typer(layers.app, name="layers")
 app.add_typer(backend.app, name="backend")
 app.add_typer(batch.app, name="batch")
 doctor.register(app)
+sweep.register(app)
 
 
 def main() -> None:

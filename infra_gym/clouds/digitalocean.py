@@ -132,12 +132,7 @@ class DigitalOcean:
         Raises:
             CloudError: It cannot be deleted, yet or at all. What is gone already is no error.
         """
-        group = getattr(self._client, kind)
-        calls: dict[str, Callable[..., Any]] = {
-            "kubernetes": lambda: group.destroy_associated_resources_dangerous,
-            "droplets": lambda: group.destroy,
-        }
-        call = calls.get(kind, lambda: group.delete)()
+        call = getattr(getattr(self._client, kind), _DELETIONS.get(kind, "delete"))
         self._call(f"delete {identity} of {kind}", call, identity, missing_ok=True)
 
     def _call(
@@ -167,6 +162,10 @@ class DigitalOcean:
         return answered
 
 
+_DELETIONS = {
+    "kubernetes": "destroy_associated_resources_dangerous",
+    "droplets": "destroy",
+}
 _STATUS = {"unauthorized": 401, "forbidden": 403, "not_found": 404, "too_many_requests": 429}
 
 
