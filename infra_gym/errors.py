@@ -29,6 +29,9 @@ message without a traceback and exits with :attr:`InfraGymError.exit_code`.
     ├── WorldError
     │   ├── NotReadyError           the world did not become ready in time, or reset was not called
     │   └── EpisodeOverError        step after the end, or reset after the budget is spent
+    ├── ClusterError                a Kubernetes cluster cannot be used, or lacks something
+    │   ├── ClusterUnreachableError it is down, slow or cut off: it may come back
+    │   └── ClusterRefusedError     it does not accept the credentials, or a right is missing
     ├── CloudError                  a cloud account cannot be used, or refuses something
     │   └── CloudRefusedError       it does not accept the token, or a right is missing
     └── RemoteError                 a server of environments refused, failed or went away
@@ -215,6 +218,16 @@ class EpisodeOverError(WorldError):
     """The episode, or the budget for all of them, is over."""
 
 
+class ClusterError(InfraGymError):
+    """A Kubernetes cluster cannot be used, or lacks something."""
+
+
+class ClusterUnreachableError(ClusterError):
+    """The cluster is down, slow or cut off: it may come back."""
+
+
+class ClusterRefusedError(ClusterError):
+    """The cluster does not accept the credentials, or a right is missing."""
 class CloudError(InfraGymError):
     """A cloud account cannot be used, or refuses something."""
 

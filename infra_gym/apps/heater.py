@@ -6,8 +6,9 @@ Run it as a file; it needs the standard library only::
 
 ``GET /`` is served by one of ``slots`` slots, first come first served, for ``service-time``
 seconds; a request that finds every slot busy and the queue full gets 503. ``/ready`` says whether
-the replica takes work, ``/healthz`` whether it lives, ``/metrics`` tells Prometheus. Every
-connection carries one request.
+the replica takes work, ``/healthz`` whether it lives, ``/metrics`` tells Prometheus. ``/drain``
+announces a SIGTERM: not ready from now on, though work is still taken. Every connection carries one
+request.
 
 The service is a wait by default (``--work wait``): its end follows from the arrival times alone, by
 the recursion of a queue with several servers, so a late event loop delays one answer and never the
@@ -192,13 +193,20 @@ class Heater:
             answer(200 if self.ready else 503, "ready\n" if self.ready else "not ready\n")
         elif path == "/healthz":
             answer(200, "alive\n")
+        elif path == "/drain":
+            self.begin_to_drain()
+            answer(200, "not ready\n")
         else:
             answer(404, "no such page\n")
 
-    async def drain(self, server: asyncio.Server, seconds: float) -> None:
-        """Say not ready, take work for ``seconds`` more, then finish what is in flight."""
+    def begin_to_drain(self) -> None:
+        """Say not ready, so that whoever sends looks away; work is still taken."""
         self.ready = False
         self.draining = True
+
+    async def drain(self, server: asyncio.Server, seconds: float) -> None:
+        """Say not ready, take work for ``seconds`` more, then finish what is in flight."""
+        self.begin_to_drain()
         await asyncio.sleep(seconds)
         server.close()
         while self.connections:

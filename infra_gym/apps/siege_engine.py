@@ -19,7 +19,7 @@ Control, on the engine's own port::
 
     POST /start     {"at": epoch s, "offset": s}   from ``offset`` of the schedule (else: go on)
     POST /pause     {"at": epoch s}                nothing intended at or after ``at`` leaves
-    POST /schedule  {"path": file}                 loads and rewinds; counters go on
+    POST /schedule  {"path": file}, or the file    loads and rewinds; counters go on
     GET  /status    GET /metrics    GET /healthz
 
 The schedule is the file of ``infra_gym.workloads``: gzip of the magic ``IGS1``, the number of
@@ -65,6 +65,9 @@ RESOLVE_INTERVAL_S = 5.0
 # A start that lies further back would release all that was missed in one burst.
 LATEST_START_S = 5.0
 HEAD_LIMIT = 16_384
+SCHEDULE_LIMIT = 64 * 2**20
+EXCHANGE_S = 30.0
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 class ControlError(Exception):
@@ -92,14 +95,21 @@ class Schedule:
     def read(cls, path: Path) -> Schedule:
         """Read a file. Raises :class:`ControlError` when it is missing or not a schedule."""
         try:
-            content = path.read_bytes()
+            return cls.parse(path.read_bytes(), str(path))
+        except OSError as error:
+            raise ControlError(f"cannot read the schedule {path}: {error}") from error
+
+    @classmethod
+    def parse(cls, content: bytes, name: str) -> Schedule:
+        """The schedule in a file's content. Raises :class:`ControlError` when it is none."""
+        try:
             data = gzip.decompress(content)
             magic, count, seconds = struct.unpack_from("<4sId", data)
             gaps = array("H", data[struct.calcsize("<4sId") :])
         except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
-            raise ControlError(f"cannot read the schedule {path}: {error}") from error
+            raise ControlError(f"cannot read the schedule {name}: {error}") from error
         if magic != b"IGS1":
-            raise ControlError(f"{path} is not an arrival schedule (magic {magic!r})")
+            raise ControlError(f"{name} is not an arrival schedule (magic {magic!r})")
         if sys.byteorder == "big":
             gaps.byteswap()
         times = array(
@@ -111,7 +121,7 @@ class Schedule:
             ),
         )
         if len(times) != count or seconds <= 0 or (count and times[-1] > seconds):
-            raise ControlError(f"{path} is damaged: {len(times)} of {count} arrivals, {seconds} s")
+            raise ControlError(f"{name} is damaged: {len(times)} of {count} arrivals, {seconds} s")
         return cls(times, seconds, hashlib.sha256(content).hexdigest())
 
     def index_at(self, position: float) -> int:
@@ -549,7 +559,7 @@ class Control:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one request."""
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(EXCHANGE_S):
                 method, path, content = await self._read(reader)
             status, answer = self._respond(method, path, content)
         except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
@@ -576,9 +586,10 @@ class Control:
             name, _, value = line.partition(":")
             if name.strip().lower() == "content-length":
                 length = int(value)
-        if not 0 <= length <= HEAD_LIMIT:
+        path = path.split("?", 1)[0]
+        if not 0 <= length <= (SCHEDULE_LIMIT if path == "/schedule" else HEAD_LIMIT):
             raise ValueError(length)
-        return method, path.split("?", 1)[0], await reader.readexactly(length)
+        return method, path, await reader.readexactly(length)
 
     def _respond(self, method: str, path: str, content: bytes) -> tuple[str, str]:
         if (method, path) == ("GET", "/metrics"):
@@ -595,13 +606,16 @@ class Control:
         return "200 OK", json.dumps(self._engine.status()) + "\n"
 
     def _order(self, path: str, content: bytes) -> None:
+        conductor = self._engine.conductor
+        if path == "/schedule" and content.startswith(GZIP_MAGIC):
+            conductor.load(Schedule.parse(content, "that was sent"))
+            return
         try:
             body = json.loads(content or b"{}")
         except ValueError as error:
             raise ControlError(f"the body is not JSON: {error}") from error
         if not isinstance(body, dict):
             raise ControlError("the body must be a JSON object")
-        conductor = self._engine.conductor
         if path == "/start":
             conductor.start(number(body, "at"), number(body, "offset"))
         elif path == "/pause":
@@ -609,7 +623,7 @@ class Control:
         elif isinstance(body.get("path"), str):
             conductor.load(Schedule.read(Path(body["path"])))
         else:
-            raise ControlError("'path' must name a schedule file")
+            raise ControlError("'path' must name a schedule file, or the body be one")
 
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -1,7 +1,8 @@
 """``infra-gym doctor``: what is installed, what is missing, and what to type.
 
-The main job is an environment on target ``local``: Terraform or OpenTofu, Prometheus, a folder to
-write to, and the state backend. What only other targets need is told, but is no failure.
+The main job is an environment on the target that is asked for: on ``local`` it needs Terraform or
+OpenTofu, Prometheus, a folder to write to, and the state backend; on ``k8s`` no Prometheus on this
+machine, but a cluster. What only other targets need is told, but is no failure.
 """
 
 from __future__ import annotations
@@ -12,21 +13,23 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from infra_gym.cli.doctor_check import Check, attempt
+from infra_gym.cli.options import Target
 from infra_gym.cli.output import Output, command, mark, styled, table
-from infra_gym.errors import InfraGymError
 
 if TYPE_CHECKING:
     from infra_gym.settings import Settings
 
 _VERSION_DEADLINE_S = 15
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/home/linuxbrew/.linuxbrew/bin"
+
+_NEITHER = {False: "neither Terraform nor Prometheus", True: "neither Terraform nor a cluster"}
 
 # What to type, by the first of these programs that is there; "" is for where none is.
 _INSTALL: dict[str, dict[str, str]] = {
@@ -45,45 +48,35 @@ _INSTALL: dict[str, dict[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Check:
-    """One line of the doctor's report."""
-
-    name: str
-    ok: bool
-    found: str
-    needed: bool = True
-    """The main job cannot run without it."""
-    next: str = ""
-    """What to type, where it is not ok."""
-
-
 def register(app: typer.Typer) -> None:
     """Add ``doctor`` to the program."""
     command(app, "doctor")(doctor)
 
 
-def doctor(output: Output) -> None:
+def doctor(output: Output, *, target: Target = None) -> None:
     """Tell what is installed, what is missing, and what to type.
 
-    Exit code 0: the main job, an environment on target local, can run. Exit code 1: it cannot.
+    Exit code 0: the main job, an environment on the target, can run. Exit code 1: it cannot.
     """
     from infra_gym.settings import load_settings, settings_file
 
-    settings = load_settings()
-    checks = examine(settings)
+    settings = load_settings(target=target)
+    on_cluster = settings.target == "k8s"
+    checks = examine_with_cluster(settings) if on_cluster else examine(settings)
     ready = all(check.ok for check in checks if check.needed)
     document = {
         "ready": ready,
+        "target": settings.target,
         "settings_file": settings_file(),
         "checks": [asdict(check) for check in checks],
     }
+    option = "--target k8s " if on_cluster else ""
     verdict = (
-        styled("green", "Ready:", " infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20")
-        if ready
-        else styled(
-            "red", "Not ready.", " What needs neither Terraform nor Prometheus: --target sim"
+        styled(
+            "green", "Ready:", f" infra-gym run SimpleK8sWebApp-v0 {option}--agent hpa --steps 20"
         )
+        if ready
+        else styled("red", "Not ready.", f" What needs {_NEITHER[on_cluster]}: --target sim")
     )
     output.result(
         document,
@@ -107,6 +100,19 @@ def _steps(title: str, checks: list[Check]) -> list[str]:
     return [title, *steps] if steps else []
 
 
+def examine_with_cluster(settings: Settings) -> list[Check]:
+    """The checks for target ``k8s``."""
+    from infra_gym.cli.doctor_kubernetes import examine_cluster
+
+    return [
+        _python(),
+        _terraform(settings),
+        _data_folder(settings.data_folder),
+        _state(settings),
+        *examine_cluster(settings),
+    ]
+
+
 def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which they are shown."""
     return [
@@ -116,7 +122,7 @@ def examine(settings: Settings) -> list[Check]:
         _supervisor(),
         _data_folder(settings.data_folder),
         _state(settings),
-        _kubernetes(),
+        _kubernetes(settings),
         _digitalocean(),
         _training(),
     ]
@@ -147,7 +153,7 @@ def _terraform(settings: Settings) -> Check:
         terraform = Terraform(settings.binary)
         return f"{terraform.name} {terraform.version} ({terraform.path})"
 
-    return _attempt("terraform or tofu", find, install("terraform"))
+    return attempt("terraform or tofu", find, install("terraform"))
 
 
 def _prometheus(settings: Settings) -> Check:
@@ -170,7 +176,7 @@ def _prometheus(settings: Settings) -> Check:
         version = words[2] if words[:2] == ["prometheus,", "version"] else "of unknown version"
         return f"prometheus {version} ({path})"
 
-    return _attempt("prometheus", find, install("prometheus"))
+    return attempt("prometheus", find, install("prometheus"))
 
 
 def _supervisor() -> Check:
@@ -188,7 +194,7 @@ def _data_folder(folder: Path) -> Check:
             free = shutil.disk_usage(folder).free / 1e9
         return f"{folder}, writable, {free:.1f} GB free"
 
-    return _attempt(
+    return attempt(
         "data folder", write, "set another folder: export INFRA_GYM_DATA_FOLDER=/path/to/folder"
     )
 
@@ -203,23 +209,20 @@ def _state(settings: Settings) -> Check:
         open_storage(settings).keys("infrastructure/")
         return f"{place}, reachable"
 
-    return _attempt("state backend", read, "infra-gym backend check")
+    return attempt("state backend", read, "infra-gym backend check")
 
 
-def _kubernetes() -> Check:
-    paths = [
-        Path(path).expanduser()
-        for name in ("KUBE_CONFIG_PATH", "KUBECONFIG")
-        for path in os.environ.get(name, "").split(os.pathsep)
-        if path
-    ] or [Path.home() / ".kube" / "config"]
-    found = next((str(path) for path in paths if path.is_file()), None)
+def _kubernetes(settings: Settings) -> Check:
+    from infra_gym.clouds.kubernetes_config import candidates
+
+    found = [str(file) for file in candidates(settings.kubeconfig) if file.is_file()]
     return Check(
         "kubeconfig",
-        found is not None,
-        found or "none; only target k8s needs one",
+        bool(found),
+        ", ".join(found) or "none; only target k8s needs one",
         needed=False,
-        next="export KUBE_CONFIG_PATH=/path/to/kubeconfig (only for target k8s)",
+        next="export KUBECONFIG=/path/to/kubeconfig (only for target k8s), then: "
+        "infra-gym doctor --target k8s",
     )
 
 
@@ -255,15 +258,6 @@ def install(program: str) -> str:
     path = os.pathsep.join([os.environ.get("PATH", ""), _SYSTEM_PATH])
     tools = (tool for tool in lines if tool and shutil.which(tool, path=path))
     return lines[next(tools, "")]
-
-
-def _attempt(name: str, find: Callable[[], str], to_type: str) -> Check:
-    try:
-        return Check(name, ok=True, found=find())
-    except InfraGymError as error:
-        return Check(name, ok=False, found=error.message, next=to_type)
-    except (OSError, subprocess.SubprocessError) as error:
-        return Check(name, ok=False, found=str(error), next=to_type)
 
 
 def _verdict(check: Check) -> bool | None:

@@ -10,7 +10,11 @@ from typing import Annotated
 import typer
 
 from infra_gym import __version__
+<<<<<<< HEAD
 from infra_gym.cli import backend, batch, doctor, envs, layers, run, serve, sweep
+=======
+from infra_gym.cli import backend, batch, doctor, envs, kubeconfig, layers, logs, run, serve
+>>>>>>> k8s
 
 EPILOG = (
     "Start with: infra-gym doctor, then infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20"
@@ -53,6 +57,8 @@ app.add_typer(envs.app, name="envs")
 app.add_typer(layers.app, name="layers")
 app.add_typer(backend.app, name="backend")
 app.add_typer(batch.app, name="batch")
+logs.register(app)
+kubeconfig.register(app)
 doctor.register(app)
 sweep.register(app)
 

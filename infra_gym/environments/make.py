@@ -24,6 +24,10 @@ from infra_gym.worlds.episode import Overrun
 from infra_gym.worlds.live import LiveOptions, LiveWorld
 from infra_gym.worlds.simulated import SimulatedWorld
 
+_READY_S = 90.0
+_READY_ON_CLUSTER_S = 300.0
+_PATIENCE_ON_CLUSTER_S = 30.0
+
 
 def make(
     definition: str,
@@ -180,7 +184,20 @@ def _world(
         stack,
         folder=settings.data_folder / "runs" / place.project / place.environment,
         workload=place.workload,
-        options=LiveOptions(
-            interval_s=place.interval_s, time_scale=place.time_scale, overrun=overrun
-        ),
+        options=_options(settings, place, overrun, on_cluster=stack.on_cluster),
+    )
+
+
+def _options(
+    settings: Settings, place: Place, overrun: Overrun, *, on_cluster: bool
+) -> LiveOptions:
+    """How time is kept; on a cluster images are pulled, and an API server may be away for a bit."""
+    ready_s = _READY_ON_CLUSTER_S if on_cluster else _READY_S
+    return LiveOptions(
+        interval_s=place.interval_s,
+        time_scale=place.time_scale,
+        overrun=overrun,
+        ready_deadline_s=settings.ready_seconds or ready_s,
+        patience_s=_PATIENCE_ON_CLUSTER_S if on_cluster else 0.0,
+        prometheus_url=settings.prometheus_url if on_cluster else None,
     )

@@ -5,6 +5,7 @@ from infra_gym.metrics.prometheus import Prometheus, Series
 from infra_gym.metrics.reader import Measured, MetricsReader
 from infra_gym.metrics.readings import Counters, Growth
 from infra_gym.metrics.ticks import Ticks
+from infra_gym.metrics.transport import session_for
 
 __all__ = [
     "Counters",
@@ -15,4 +16,5 @@ __all__ = [
     "Series",
     "Ticks",
     "quantile",
+    "session_for",
 ]

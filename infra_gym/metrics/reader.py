@@ -155,8 +155,7 @@ class MetricsReader:
         while True:
             moment = at() if callable(at) else at
             now = moment + clock() - started
-            targets = self._prometheus.last_samples(selector, now, self._lookback_s)
-            late = self._not_fresh(targets, moment, required)
+            late = self._not_fresh(self._targets(selector, now), moment, required)
             if not late:
                 return clock() - started
             if clock() - started >= deadline_s:
@@ -165,6 +164,17 @@ class MetricsReader:
                     next_command=f"look at {self._prometheus.url}/targets",
                 )
             sleep(POLL_S)
+
+    def _targets(self, selector: str, at: float) -> list[Series]:
+        """The targets with a recent sample, without those that Prometheus has let go.
+
+        A pod that was scaled away leaves a last ``up`` of 1; the instant query knows that the
+        series has ended.
+        """
+        window = range_of(selector, self._lookback_s)
+        recent, there = self._prometheus.all_of([window, selector], at)
+        known = {frozenset(one.labels.items()) for one in there}
+        return [one for one in recent if frozenset(one.labels.items()) in known]
 
     def _not_fresh(
         self, targets: Sequence[Series], at: float, required: Iterable[str]

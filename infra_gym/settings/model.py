@@ -32,6 +32,7 @@ Name = Annotated[
 """Project and environment become parts of paths, namespaces and host names (RFC 1123 labels)."""
 
 Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+File = Folder
 
 PREFIX = "INFRA_GYM_"
 TERRAFORM_PREFIX = "TF_VAR_"
@@ -82,11 +83,19 @@ class Settings(BaseSettings):
     """The Terraform or OpenTofu program, a name or a path; default: terraform, else tofu."""
     prometheus: str | None = None
     """The Prometheus program for the ``local`` target; default: prometheus on the PATH."""
+    kubeconfig: File | None = None
+    """The kubeconfig for the ``k8s`` target; default: those in KUBECONFIG, else ~/.kube/config."""
+    kube_context: str | None = None
+    """The context in it; default: the current one."""
+    prometheus_url: str | None = None
+    """Where the ``k8s`` target's Prometheus answers; default: through the API server."""
     state: StateSettings = StateSettings()
     budget_usd: float | None = Field(default=None, gt=0)
     """US dollars that one environment may spend; an episode is truncated when they are spent."""
     max_seconds: float | None = Field(default=None, gt=0)
     """Wall-clock seconds that one environment may live; then an episode is truncated."""
+    ready_seconds: float | None = Field(default=None, gt=0)
+    """Seconds that a reset waits for the stack to become ready; default: 90, on a cluster 300."""
     expiry_hours: float = Field(default=24, gt=0)
     """Hours after which a stack counts as forgotten and may be swept."""
     data_folder: Folder = Field(
@@ -138,9 +147,10 @@ class _File(TomlConfigSettingsSource):
 
     def _read_file(self, file_path: Any) -> dict[str, Any]:
         values = super()._read_file(file_path)
-        for name in ("data_folder", "binary", "prometheus"):
+        for name in ("data_folder", "kubeconfig", "binary", "prometheus"):
             value = values.get(name)
-            if isinstance(value, str) and (name == "data_folder" or "/" in value):
+            # A program may be a name on the PATH; the others are always paths.
+            if isinstance(value, str) and (name in ("data_folder", "kubeconfig") or "/" in value):
                 values[name] = str(Path(file_path).parent / Path(value).expanduser())
         return values
 

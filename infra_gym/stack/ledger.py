@@ -65,6 +65,10 @@ class StackRecord(_Record):
     target: str
     cluster: str | None
     """Which cluster, where the target has one."""
+    kubeconfig: str | None = None
+    """The paths of the files that the cluster was reached by."""
+    context: str | None = None
+    """The context that it was reached by."""
     layers: tuple[str, ...]
     """In declared order, those that are not up as well."""
     created: datetime

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -76,6 +78,8 @@ def refuse_another(identity: Identity, record: StackRecord | None) -> None:
         any_will_do = ours is None or (what == "cluster" and theirs is None)
         if theirs != ours and not any_will_do:
             there = identity.command("destroy", [record.id] if record.id else record.layers)
+            if what == "cluster" and record.kubeconfig:
+                there = f"{_way_to(record)} {there}"
             raise StackMismatchError(
                 f"A stack of another {what} lies under this name: {theirs or 'single layers'}, "
                 f"not {ours}.",
@@ -92,6 +96,14 @@ def refuse_another(identity: Identity, record: StackRecord | None) -> None:
             target=record.target,
             next_command=f"repeat the command on {record.owner.host}",
         )
+
+
+def _way_to(record: StackRecord) -> str:
+    """The settings that lead to a recorded stack's cluster, as a shell takes them."""
+    files = record.kubeconfig or ""
+    kubeconfig = "KUBECONFIG" if os.pathsep in files else "INFRA_GYM_KUBECONFIG"
+    named = {kubeconfig: files, "INFRA_GYM_KUBE_CONTEXT": record.context}
+    return " ".join(f"{name}={shlex.quote(value)}" for name, value in named.items() if value)
 
 
 def refuse_missing(

@@ -8,12 +8,14 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import MissingProgramError
 from infra_gym.settings import Settings, Target
+from infra_gym.stack.lock import Owner
 from infra_gym.stack.ports import PortBlocks, candidates
 from infra_gym.stack.run_directory import explained
 from infra_gym.workloads import arrival_schedule
@@ -64,6 +66,8 @@ class RunVariables:
         made: dict[str, Callable[[], Any]] = {
             "prometheus": self._prometheus,
             "port": lambda: self._port(layer, touch=touch),
+            "owner": _owner,
+            "expires": self._expires,
         }
         if self._definition is not None:
             made["schedule"] = lambda: self._schedule(touch=touch)
@@ -96,6 +100,11 @@ class RunVariables:
             )
         return str(Path(found).absolute())
 
+    def _expires(self) -> str:
+        """When a stack that is made now counts as forgotten."""
+        moment = datetime.now(UTC) + timedelta(hours=self._settings.expiry_hours)
+        return moment.isoformat(timespec="seconds")
+
     def _schedule(self, *, touch: bool) -> str:
         """The arrivals of the definition's workload with seed 0, for stacks without an agent."""
         file = self._root / "schedule.igs"
@@ -111,6 +120,12 @@ class RunVariables:
                 file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 schedule.write(file)
         return str(file)
+
+
+def _owner() -> str:
+    """Who runs this."""
+    owner = Owner.of_this_process(0)
+    return f"{owner.user}@{owner.host}"
 
 
 def _constant(value: Any) -> Callable[[], Any]:

@@ -12,16 +12,18 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from infra_gym.definitions.catalog import find_layer
 from infra_gym.definitions.models import Definition
 from infra_gym.definitions.parts import full_name
 from infra_gym.errors import StackError, StackLockedError, StateBackendError
 from infra_gym.settings import Settings
+from infra_gym.stack.access import ClusterAccess, Connect, on_cluster
 from infra_gym.stack.drawing import drawing
 from infra_gym.stack.execution import Outcome, run_layers
 from infra_gym.stack.inputs import LayerInputs, by_layer
@@ -54,6 +56,9 @@ from infra_gym.terraform.backends import (
 from infra_gym.terraform.command import Terraform
 from infra_gym.terraform.documents import Applied, Event, Plan
 
+if TYPE_CHECKING:
+    from infra_gym.clouds.kubernetes import Cluster
+
 
 class Stack:
     """The layers of one project and environment. Making one touches nothing.
@@ -73,7 +78,7 @@ class Stack:
         variables: More run variables.
         terraform: The program; default: as the settings say.
         on_event: Called with layer and event, from the layers' threads.
-        cluster: Which cluster, where the target has one.
+        connect: Reaches the cluster of layers that need one; default: by the settings' kubeconfig.
         storage: Where ledger and lock lie; default: beside the state.
         layer_folder: Where a layer's module lies; default: as the catalog says.
 
@@ -93,7 +98,7 @@ class Stack:
         variables: Mapping[str, Any] | None = None,
         terraform: Terraform | None = None,
         on_event: Callable[[str, Event], None] | None = None,
-        cluster: str | None = None,
+        connect: Connect | None = None,
         storage: Storage | None = None,
         layer_folder: Callable[[str], Path] = find_layer,
     ) -> None:
@@ -103,13 +108,12 @@ class Stack:
         self.project = project
         self.environment = environment
         self.definition = definition
-        self.cluster = cluster
         self._identity = Identity(
             project,
             environment,
             definition.id if definition else None,
             target,
-            cluster,
+            None,
             self.layers,
         )
         self._on_event = on_event or _ignore
@@ -117,6 +121,7 @@ class Stack:
         self._terraform = terraform or Terraform(
             settings.binary, environ={**os.environ, **backend_environment(settings.state)}
         )
+        self._access = ClusterAccess(settings, self._terraform, connect)
         self._folder = RunFolder(settings.data_folder, project, environment)
         self._ledger = Ledger(self._storage, project, environment)
         self._lock = StackLock(self._storage, project, environment)
@@ -146,6 +151,18 @@ class Stack:
         )
         self._layer_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
+    # ---------------------------------------------------------------- the cluster
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether its layers need a cluster that is there already."""
+        return on_cluster(self.layers)
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """That cluster, once the lock is held; ``None`` where none is needed."""
+        return self._access.cluster
+
     # ---------------------------------------------------------------- the lock
 
     @property
@@ -162,6 +179,7 @@ class Stack:
             StackLockedError: A live run holds it.
             StackMismatchError: A stack of another id, target or cluster lies under this name, or a
                 local one of another machine.
+            ClusterError: The cluster cannot be reached.
             StateBackendError: The state backend cannot be used.
         """
         if self.acquired:
@@ -173,6 +191,7 @@ class Stack:
             self._end_dead_run()
             self._load()
             refuse_another(self._identity, self._record)
+            self._reach_cluster()
 
     def release(self) -> None:
         """Give the lock back; the stack stays as it is."""
@@ -318,6 +337,7 @@ class Stack:
         """
         self._runs.stopping.clear()
         self._records()
+        self._reach_cluster()
         chosen = self._choose(layers, self.layers)
         given = by_layer(inputs, chosen)
         wired = {layer: self._wired(layer, given.get(layer, {}), touch=False) for layer in chosen}
@@ -408,6 +428,13 @@ class Stack:
             any_host=any_host,
         )
 
+    def _reach_cluster(self) -> None:
+        """Have Terraform reach the cluster, if it needs one, and refuse another than before."""
+        if on_cluster(self._all_layers()):
+            self._access.open()
+            self._identity = replace(self._identity, cluster=self._access.identity)
+            refuse_another(self._identity, self._record)
+
     def _load(self) -> None:
         self._modules.forget()
         self._record = self._ledger.stack()
@@ -460,7 +487,9 @@ class Stack:
         record = StackRecord(
             id=self._identity.id or (before.id if before else None),
             target=self.target,
-            cluster=self.cluster or (before.cluster if before else None),
+            cluster=self._access.identity or (before.cluster if before else None),
+            kubeconfig=self._access.kubeconfig or (before.kubeconfig if before else None),
+            context=self._access.context or (before.context if before else None),
             layers=self._all_layers(),
             created=before.created if before else moment,
             expires=moment + timedelta(hours=self.settings.expiry_hours),

@@ -114,6 +114,14 @@ class Terraform:
         """Such as ``1.11.4``."""
         return self._program[1]
 
+    def add_environment(self, variables: Mapping[str, str]) -> None:
+        """Let commands from now on have these variables as well: a provider's own, such as paths.
+
+        What is secret does not belong here unless its name says so: see
+        :mod:`~infra_gym.terraform.secrets`.
+        """
+        self._environ = self._environ | dict(variables)
+
     def init(self, folder: Path, *, on_event: OnEvent | None = None) -> None:
         """Connect the folder to its backend and install its providers.
 

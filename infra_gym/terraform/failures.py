@@ -29,6 +29,17 @@ _AFTER_STOP = (
     "and says what to type if a lock stayed behind"
 )
 
+_AWAY = re.compile(
+    r"connection refused|connection reset|TLS handshake timeout|i/o timeout|unexpected EOF|"
+    r"no route to host|client connection lost|Client\.Timeout|server is currently unable|"
+    r"the server was unable to return a response|etcdserver:"
+)
+
+
+def was_away(diagnostics: Iterable[str]) -> bool:
+    """Whether a server did not answer: the same command may work a moment later."""
+    return any(_AWAY.search(text) for text in diagnostics)
+
 
 def failure(
     process: Process, *, program: Path, command: str, folder: Path, texts: Sequence[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -95,6 +96,10 @@ def read_module(folder: Path) -> Module:
     )
 
 
+# The parser holds where it is in one place for all threads.
+_PARSING = threading.Lock()
+
+
 @functools.lru_cache(maxsize=256)
 def _parse(file: Path, modified_ns: int) -> dict[str, Any]:  # noqa: ARG001  part of the cache's key
     # Here, for loading the parser takes a tenth of a second.
@@ -105,7 +110,7 @@ def _parse(file: Path, modified_ns: int) -> dict[str, Any]:  # noqa: ARG001  par
         with_comments=False, explicit_blocks=False, preserve_heredocs=False
     )
     try:
-        with file.open(encoding="utf-8") as stream:
+        with file.open(encoding="utf-8") as stream, _PARSING:
             parsed: dict[str, Any] = hcl2.load(stream, serialization_options=options)
     except UnexpectedInput as error:
         context = error.get_context(file.read_text(encoding="utf-8")).rstrip()

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from infra_gym.definitions.catalog import find_layer
 from infra_gym.definitions.models import Definition, short_name
+from infra_gym.errors import LayerFailedError, TerraformError
 from infra_gym.settings import Target
 from infra_gym.stack import Stack
+from infra_gym.terraform.failures import was_away
 from infra_gym.terraform.hcl import read_module
 from infra_gym.worlds.applies import BackgroundApplies, Job
 from infra_gym.worlds.base import ResetMode
 
 SENDER = "siege-engine"
-
-# One tick of difference may be a replica that has only just begun; two are not.
-_TICKS_UNTIL_REPAIR = 2
+_ASK_AGAIN_S = 0.5
 
 Inputs = Mapping[str, Mapping[str, Any]]
 
@@ -31,12 +32,25 @@ class Actuator:
         definition: The environment.
         target: Which of its stacks.
         stack: The stack.
+        repair_after: Ticks in a row that a difference must last. What is counted by its metrics may
+            have only just begun, where what a cluster says that it wants is exact.
+        patience_s: Seconds for which an apply is repeated where a server did not answer.
     """
 
-    def __init__(self, definition: Definition, target: Target, stack: Stack) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        target: Target,
+        stack: Stack,
+        *,
+        repair_after: int = 2,
+        patience_s: float = 0.0,
+    ) -> None:
         self.layers = {short_name(layer): layer for layer in definition.layers[target]}
         self._controls = definition.controls
         self._stack = stack
+        self._repair_after = repair_after
+        self._patience_s = patience_s
         self._applies = BackgroundApplies(self._apply)
         self._applied: dict[str, dict[str, Any]] = {}  # per layer, the inputs that came from here
         self._variables = {
@@ -113,16 +127,29 @@ class Actuator:
         return self._applies.take_seconds()
 
     def mismatches(
-        self, controls: Mapping[str, int], values: Mapping[str, float]
+        self, controls: Mapping[str, int], counts: Mapping[str, float]
     ) -> dict[str, dict[str, float]]:
-        """Controls whose count in the world differs, as ``{"wanted": ..., "existing": ...}``."""
+        """Controls whose count in the world differs, as ``{"wanted": ..., "existing": ...}``.
+
+        Args:
+            controls: The values that were applied.
+            counts: By control, what there is; those that nobody counted are left out.
+        """
         found = {}
-        for name, control in self._controls.items():
-            existing = values.get(control.existing or "", controls[name])
-            if existing != controls[name] and self.layers[control.layer] not in self.pending:
+        for name, existing in counts.items():
+            layer = self.layers[self._controls[name].layer]
+            if existing != controls[name] and layer not in self.pending:
                 found[name] = {"wanted": float(controls[name]), "existing": existing}
         self._mismatched = {name: self._mismatched.get(name, 0) + 1 for name in found}
         return found
+
+    def takes(self, layer: str, variable: str) -> bool:
+        """Whether the layer, by its short name, declares the variable."""
+        return variable in self._variables[self.layers[layer]]
+
+    def distrust(self) -> None:
+        """Something is not as it was applied: the next reset applies all of it, with a refresh."""
+        self._intact = False
 
     def close(self, *, keep: bool) -> None:
         """Await what runs; destroy the stack, or leave it if ``keep``."""
@@ -172,7 +199,20 @@ class Actuator:
             self._intact = True
 
     def _apply(self, job: Job) -> None:
-        self._stack.apply_layer(job.layer, job.inputs, refresh=job.refresh)
+        ends = time.monotonic() + self._patience_s
+        refresh = job.refresh
+        while True:
+            try:
+                self._stack.apply_layer(job.layer, job.inputs, refresh=refresh)
+                break
+            except LayerFailedError as error:
+                cause = error.__cause__
+                away = isinstance(cause, TerraformError) and was_away(cause.diagnostics)
+                if not away or time.monotonic() >= ends:
+                    raise
+            # What was cut off may have arrived.
+            refresh = True
+            time.sleep(_ASK_AGAIN_S)
         self._applied[job.layer] = {**self._applied.get(job.layer, {}), **job.inputs}
 
     def _changed(self, layer: str, values: Mapping[str, Any]) -> bool:
@@ -181,6 +221,6 @@ class Actuator:
 
     def _needs_repair(self, layer: str) -> bool:
         return any(
-            times >= _TICKS_UNTIL_REPAIR and self.layers[self._controls[name].layer] == layer
+            times >= self._repair_after and self.layers[self._controls[name].layer] == layer
             for name, times in self._mismatched.items()
         )

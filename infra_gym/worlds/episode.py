@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from infra_gym.errors import PrometheusUnavailableError, StaleMetricsError
 from infra_gym.metrics import Measured, MetricsReader, Ticks
 from infra_gym.worlds.load import Load
 
@@ -17,6 +18,7 @@ Overrun = Literal["mark", "pause"]
 _START_LEAD_S = 0.25
 _RESUME_LEAD_S = 0.05
 _IDLE_DEADLINE_S = 30.0
+_ASK_AGAIN_S = 0.5
 
 
 class Clock(Protocol):
@@ -39,6 +41,8 @@ class Scene:
         load: The siege engine, if there is one.
         sender: Its job in Prometheus; must be up.
         scaled: The jobs of the layers that controls change.
+        look: Called before a Prometheus that did not answer is asked again; raises where that is
+            in vain.
     """
 
     reader: MetricsReader
@@ -46,6 +50,7 @@ class Scene:
     load: Load | None
     sender: str | None
     scaled: Sequence[str]
+    look: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -57,12 +62,15 @@ class Timing:
         scrape_interval_s: Seconds between two samples.
         overrun: See :data:`Overrun`.
         fresh_deadline_s: Seconds after a tick by which its samples must be there.
+        patience_s: Seconds after a tick for which a Prometheus that does not answer is asked again,
+            and one that began anew is given another tick.
     """
 
     interval_s: float
     scrape_interval_s: float
     overrun: Overrun = "mark"
     fresh_deadline_s: float = 10.0
+    patience_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -155,16 +163,25 @@ class Episode:
         Raises:
             MetricsError: Prometheus failed, or no fresh sample came before the deadline.
         """
-        tick = self._next_tick()
-        return self._read(tick, self._ticks.wait_for(tick))
+        first = tick = self._next_tick()
+        late_s = self._ticks.wait_for(tick)
+        while True:
+            try:
+                return self._read(tick, late_s)
+            except StaleMetricsError:
+                # A Prometheus that began anew knows nothing of that tick, but will of a later one.
+                if self.clock.time() >= self._ticks.time_of(first) + self.timing.patience_s:
+                    raise
+            self.scene.look()
+            tick = self._next_tick()
+            late_s = self._ticks.wait_for(tick)
 
     def _next_tick(self) -> int:
         return max(self._tick + 1, self._ticks.next_after(self.clock.time()))
 
     def _read(self, tick: int, late_s: float) -> Sample:
         at = self._ticks.time_of(tick)
-        self._await_fresh(at)
-        measured = self.scene.reader.read(at + self.scene.offset_s)
+        measured = self._measure(at)
         seconds, self._last_at, self._tick = at - self._last_at, at, tick
         return Sample(
             tick=tick,
@@ -175,6 +192,18 @@ class Episode:
             late_s=late_s,
             sampling_s=self.clock.time() - at,
         )
+
+    def _measure(self, at: float) -> Measured:
+        ends = at + self.timing.patience_s
+        while True:
+            try:
+                self._await_fresh(at)
+                return self.scene.reader.read(at + self.scene.offset_s)
+            except PrometheusUnavailableError:
+                if self.clock.time() >= ends:
+                    raise
+                self.scene.look()
+                self.clock.sleep(_ASK_AGAIN_S)
 
     def _await_fresh(self, at: float) -> None:
         self.scene.reader.await_fresh(

@@ -1,7 +1,8 @@
-"""The siege engine's control endpoints: start, pause, and where it stands in its schedule."""
+"""The siege engine's control endpoints: load, start, pause, and where it stands in its schedule."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import requests
 
 from infra_gym.errors import NotReadyError, WorldError
+from infra_gym.metrics import session_for
+from infra_gym.workloads import Schedule
 
-_TIMEOUT_S = (2.0, 5.0)  # connect, read
+_TIMEOUT_S = (5.0, 10.0)  # connect, read
+_UPLOAD_TIMEOUT_S = (5.0, 60.0)
 
 
 class Load:
@@ -18,10 +22,22 @@ class Load:
 
     Args:
         url: Where its control endpoints are.
+        session: Carries what is needed to get there.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, session: requests.Session | None = None) -> None:
         self._url = url.rstrip("/")
+        self._session = session or session_for(url)
+
+    def load(self, schedule: Schedule) -> None:
+        """Give it another schedule, at whose beginning it stops; its counters go on.
+
+        Raises:
+            WorldError: It could not be sent, or something else arrived.
+        """
+        found = self._call("POST", "/schedule", schedule.data, timeout=_UPLOAD_TIMEOUT_S)
+        if found.get("sha256") != schedule.sha256:
+            raise self._failed("POST", "/schedule", "it has another schedule than was sent")
 
     def start(self, at: float, *, offset: float | None = None) -> None:
         """Send from ``at`` (epoch seconds) on, from ``offset`` seconds into the schedule.
@@ -54,9 +70,16 @@ class Load:
             f"the siege engine at {self._url} still has requests in flight after {seconds:g} s"
         )
 
-    def _call(self, method: str, path: str, body: dict[str, float] | None = None) -> Any:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, float] | bytes | None = None,
+        timeout: tuple[float, float] = _TIMEOUT_S,
+    ) -> Any:
+        content = json.dumps(body).encode() if isinstance(body, dict) else body
         try:
-            answer = requests.request(method, self._url + path, json=body, timeout=_TIMEOUT_S)
+            answer = self._session.request(method, self._url + path, data=content, timeout=timeout)
         except requests.RequestException as error:
             raise self._failed(method, path, str(error)) from error
         if not answer.ok:
@@ -69,5 +92,6 @@ class Load:
     def _failed(self, method: str, path: str, why: str) -> WorldError:
         return WorldError(
             f"the siege engine cannot do {method} {self._url}{path}: {why}",
-            next_command="see its log in the run folder, or `infra-gym layers status`",
+            next_command="see its log (in the run folder, or by infra-gym logs), or "
+            "`infra-gym layers status`",
         )

@@ -8,14 +8,14 @@ import pytest
 
 from infra_gym.terraform.hcl import read_module
 
-LAYERS = sorted((Path(__file__).parents[3] / "layers" / "local").iterdir())
+LAYERS = sorted((Path(__file__).parents[3] / "layers").glob("*/*"))
 
 
-@pytest.mark.parametrize("folder", LAYERS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", LAYERS, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
 def test_the_readme_lists_variables_and_outputs(folder):
     readme = (folder / "README.md").read_text()
     module = read_module(folder)
-    assert readme.startswith(f"# local/{folder.name}\n")
+    assert readme.startswith(f"# {folder.parent.name}/{folder.name}\n")
     assert "\nCosts nothing" in readme
     for name, variable in module.variables.items():
         default = "required" if variable.required else "`"

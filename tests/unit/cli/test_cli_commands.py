@@ -43,7 +43,7 @@ def test_every_command_has_help(path):
     answer = run(*path, "--help")
     assert answer.exit_code == 0
     assert "Usage:" in answer.stdout
-    if len(path) == 2 or path[0] in ("run", "serve", "doctor"):
+    if len(path) == 2 or path[0] in ("run", "serve", "doctor", "logs", "kubeconfig"):
         for option in ("--json", "--quiet", "--debug"):
             assert option in answer.stdout
 
@@ -52,7 +52,7 @@ def test_there_are_the_commands_that_were_promised():
     assert {" ".join(path) for path in commands()} == {
         "run",
         "serve",
-        "doctor",
+        *("doctor", "logs", "kubeconfig"),
         *("envs", "envs list", "envs show", "envs validate", "envs new", "envs schema"),
         *("backend", "backend create", "backend check"),
         *("batch", "batch simulate"),
@@ -86,7 +86,7 @@ def test_there_are_the_commands_that_were_promised():
         (["run", ID, "--target", "sim", "--workload", "mean_rp=3"], "mean_rps"),
         (["run", ID, "--target", "sim", "--workload", "mean_rps=3,sine"], "sine,mean_rps=80"),
         (["run", ID, "--target", "sim", "--log", "file/run.jsonl"], "--log PATH"),
-        (["run", ID, "--target", "k8s"], "--target local"),
+        (["run", ID, "--target", "do"], "--target local"),
         (["run", ID, "--action", "absolut"], "absolute"),
         (["run", ID, "--steps", "0"], "--steps"),
     ],

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -119,3 +121,27 @@ def test_a_folder_without_a_module(tmp_path: Path) -> None:
         read_module(tmp_path)
     with pytest.raises(TerraformError, match="no Terraform module"):
         read_module(tmp_path / "missing")
+
+
+def test_threads_may_read_at_once(tmp_path):
+    required = """
+terraform {
+  required_providers {
+    x = { source = "a/x", version = "1" }
+  }
+}
+"""
+    names = "".join(f'  n{number} = "${{var.a}}-${{local.b}}"\n' for number in range(40))
+    folders = [tmp_path / str(number) for number in range(8)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "main.tf").write_text(f"locals {{\n{names}}}\n")
+        (folder / "versions.tf").write_text(required)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            modules = list(pool.map(read_module, folders))
+    finally:
+        sys.setswitchinterval(interval)
+    assert {module.providers["x"].source for module in modules} == {"a/x"}

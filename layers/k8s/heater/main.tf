@@ -1,0 +1,175 @@
+locals {
+  name = "heater"
+  port = 8080
+
+  # An image that was baked has its program at the same place.
+  baked   = var.apps_folder == ""
+  program = local.baked ? "" : fileexists("${var.apps_folder}/heater.py") ? file("${var.apps_folder}/heater.py") : ""
+
+  labels = {
+    "app.kubernetes.io/name"       = local.name
+    "app.kubernetes.io/managed-by" = "infra-gym"
+  }
+}
+
+resource "kubernetes_config_map_v1" "program" {
+  count = local.baked ? 0 : 1
+
+  metadata {
+    name      = "${local.name}-program"
+    namespace = var.namespace
+    labels    = local.labels
+  }
+  data = { "heater.py" = local.program }
+
+  lifecycle {
+    precondition {
+      condition     = local.program != ""
+      error_message = "There is no heater.py in apps_folder; leave it \"\" where the image has the program."
+    }
+  }
+}
+
+resource "kubernetes_deployment_v1" "heater" {
+  metadata {
+    name      = local.name
+    namespace = var.namespace
+    labels    = local.labels
+  }
+
+  # What becomes of the pods is for the observer to see, not for the apply to wait for.
+  wait_for_rollout = false
+
+  spec {
+    replicas = var.replicas
+
+    selector {
+      match_labels = { "app.kubernetes.io/name" = local.name }
+    }
+
+    template {
+      metadata {
+        labels = local.labels
+        # Another program rolls the pods.
+        annotations = { "infra-gym/program" = sha256(local.program) }
+      }
+
+      spec {
+        automount_service_account_token  = false
+        enable_service_links             = false
+        termination_grace_period_seconds = ceil(var.drain_s) + 30
+
+        security_context {
+          run_as_non_root = true
+          run_as_user     = 65532
+          run_as_group    = 65532
+          seccomp_profile {
+            type = "RuntimeDefault"
+          }
+        }
+
+        container {
+          name  = local.name
+          image = var.image
+          command = [
+            "python3", "-IS", "/app/heater.py",
+            "--host", "0.0.0.0",
+            "--port", tostring(local.port),
+            "--slots", tostring(var.slots),
+            "--service-time", tostring(var.service_time_s),
+            "--queue-limit", tostring(var.queue_limit),
+            "--work", var.work,
+            "--drain", tostring(var.drain_s),
+            "--start-delay", tostring(var.start_delay_s),
+          ]
+
+          port {
+            name           = "http-metrics"
+            container_port = local.port
+          }
+
+          resources {
+            requests = { cpu = var.cpu_request, memory = var.memory }
+            limits   = { cpu = var.cpu_limit, memory = var.memory }
+          }
+
+          readiness_probe {
+            http_get {
+              path = "/ready"
+              port = "http-metrics"
+            }
+            period_seconds    = 1
+            failure_threshold = 1
+          }
+
+          liveness_probe {
+            http_get {
+              path = "/healthz"
+              port = "http-metrics"
+            }
+            period_seconds    = 10
+            timeout_seconds   = 5
+            failure_threshold = 3
+          }
+
+          lifecycle {
+            # Says not ready at once; work is taken until SIGTERM and drain_s seconds more.
+            pre_stop {
+              http_get {
+                path = "/drain"
+                port = "http-metrics"
+              }
+            }
+          }
+
+          security_context {
+            run_as_non_root            = true
+            allow_privilege_escalation = false
+            read_only_root_filesystem  = true
+            capabilities {
+              drop = ["ALL"]
+            }
+          }
+
+          dynamic "volume_mount" {
+            for_each = kubernetes_config_map_v1.program
+            content {
+              name       = "program"
+              mount_path = "/app"
+              read_only  = true
+            }
+          }
+        }
+
+        dynamic "volume" {
+          for_each = kubernetes_config_map_v1.program
+          content {
+            name = "program"
+            config_map {
+              name = volume.value.metadata[0].name
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+resource "kubernetes_service_v1" "heater" {
+  metadata {
+    name      = local.name
+    namespace = var.namespace
+    labels    = local.labels
+  }
+
+  wait_for_load_balancer = false
+
+  spec {
+    selector = { "app.kubernetes.io/name" = local.name }
+    port {
+      name        = "http"
+      port        = local.port
+      target_port = "http-metrics"
+    }
+  }
+}

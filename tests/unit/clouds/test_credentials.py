@@ -1,0 +1,136 @@
+"""What a context's user shows to the server, and the programs that give it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra_gym.clouds.kubernetes import Cluster
+from infra_gym.errors import ClusterError, ClusterRefusedError
+
+
+def plugin(folder: Path, script: str) -> dict[str, Any]:
+    """A user whose credentials come from a program, which counts how often it is run."""
+    program = folder / "plugin"
+    program.write_text(f"#!/bin/sh\necho run >> {folder}/runs\n{script}\n")
+    program.chmod(0o700)
+    return {"exec": {"command": str(program), "apiVersion": "client.authentication.k8s.io/v1"}}
+
+
+def answering(token: str, expires: datetime | None = None) -> str:
+    status = {"token": token}
+    if expires is not None:
+        status["expirationTimestamp"] = expires.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"echo '{json.dumps({'kind': 'ExecCredential', 'status': status})}'"
+
+
+def runs(folder: Path) -> int:
+    return len((folder / "runs").read_text().split())
+
+
+def test_a_plugins_token_is_used_until_it_ends(api_server: Any, tmp_path: Path) -> None:
+    api_server.token = "from-the-plugin"
+    user = plugin(tmp_path, answering("from-the-plugin", datetime.now(UTC) + timedelta(hours=1)))
+    with Cluster.connect(api_server.kubeconfig(tmp_path / "config", user)) as cluster:
+        cluster.version()
+    assert runs(tmp_path) == 1
+
+
+def test_a_plugin_is_run_again_before_its_token_ends(api_server: Any, tmp_path: Path) -> None:
+    user = plugin(tmp_path, answering("a-token", datetime.now(UTC) + timedelta(seconds=30)))
+    with Cluster.connect(api_server.kubeconfig(tmp_path / "config", user)) as cluster:
+        before = runs(tmp_path)
+        cluster.version()
+        assert runs(tmp_path) == before + 1
+
+
+def test_a_token_that_was_withdrawn_is_fetched_again(api_server: Any, tmp_path: Path) -> None:
+    user = plugin(tmp_path, f"cat {tmp_path}/answer")
+    answer = tmp_path / "answer"
+    answer.write_text(json.dumps({"status": {"token": "old"}}))
+    with Cluster.connect(api_server.kubeconfig(tmp_path / "config", user)) as cluster:
+        api_server.token = "new"
+        answer.write_text(json.dumps({"status": {"token": "new"}}))
+        assert cluster.version() == "v1.34.4"
+
+
+def test_a_missing_plugin_gives_its_own_hint(api_server: Any, tmp_path: Path) -> None:
+    user = {"exec": {"command": "no-such-plugin", "installHint": "brew install it"}}
+    with pytest.raises(ClusterError, match="no-such-plugin, which is not on this") as caught:
+        Cluster.connect(api_server.kubeconfig(tmp_path / "config", user))
+    assert caught.value.next_command == "brew install it"
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo please log in >&2; exit 3", "failed with exit code 3: please log in"),
+        ("echo a-secret", "did not answer as one"),
+        ("""echo '{"status": {}}'""", "gave neither a token nor a certificate"),
+    ],
+)
+def test_a_plugin_that_fails_is_named(
+    api_server: Any, tmp_path: Path, script: str, words: str
+) -> None:
+    config = api_server.kubeconfig(tmp_path / "config", plugin(tmp_path, script))
+    with pytest.raises(ClusterRefusedError, match=words) as caught:
+        Cluster.connect(config)
+    assert "a-secret" not in str(caught.value)
+
+
+def test_a_plugin_that_asks_people_is_refused(api_server: Any, tmp_path: Path) -> None:
+    user = {"exec": {"command": "login", "interactiveMode": "Always"}}
+    with pytest.raises(ClusterError, match="nobody is here to answer"):
+        Cluster.connect(api_server.kubeconfig(tmp_path / "config", user))
+
+
+def test_an_old_auth_provider_is_refused(api_server: Any, tmp_path: Path) -> None:
+    user = {"auth-provider": {"name": "gcp"}}
+    with pytest.raises(ClusterError, match=r"auth-provider \(gcp\)"):
+        Cluster.connect(api_server.kubeconfig(tmp_path / "config", user))
+
+
+def test_a_file_with_a_token_is_read_anew(api_server: Any, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    api_server.token = "first"
+    config = api_server.kubeconfig(tmp_path / "config", {"tokenFile": "token"})
+    with Cluster.connect(config) as cluster:
+        api_server.token = "second"
+        token.write_text("second\n")
+        assert cluster.version() == "v1.34.4"
+
+
+def test_an_expired_token_is_told_with_its_end(api_server: Any, tmp_path: Path) -> None:
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": 1_700_000_000}).encode()).decode()
+    api_server.token = "another"
+    user = {"token": f"head.{claims.rstrip('=')}.signature"}
+    with pytest.raises(ClusterRefusedError, match="the token ends 2023-11-14 22:13 UTC") as caught:
+        Cluster.connect(api_server.kubeconfig(tmp_path / "config", user))
+    assert "log in again" in str(caught.value.next_command)
+    assert claims not in str(caught.value)
+
+
+def test_name_and_password_and_impersonation_are_sent(api_server: Any, tmp_path: Path) -> None:
+    user = {"username": "ann", "password": "word", "as": "bob"}
+    with Cluster.connect(api_server.kubeconfig(tmp_path / "config", user)):
+        headers = api_server.requests[-1][2]
+    assert headers["Authorization"] == f"Basic {base64.b64encode(b'ann:word').decode()}"
+    assert headers["Impersonate-User"] == "bob"
+
+
+def test_the_session_carries_the_token_of_the_moment(api_server: Any, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("first")
+    config = api_server.kubeconfig(tmp_path / "config", {"tokenFile": "token"})
+    with Cluster.connect(config) as cluster, cluster.session() as session:
+        token.write_text("second")
+        session.get(cluster.proxied("http://a.b.svc:80/x"), timeout=5)
+    method, path, headers = api_server.requests[-1]
+    assert (method, path) == ("GET", "/api/v1/namespaces/b/services/a:80/proxy/x")
+    assert headers["Authorization"] == "Bearer second"
