@@ -228,6 +228,8 @@ class ClusterUnreachableError(ClusterError):
 
 class ClusterRefusedError(ClusterError):
     """The cluster does not accept the credentials, or a right is missing."""
+
+
 class CloudError(InfraGymError):
     """A cloud account cannot be used, or refuses something."""
 

@@ -10,11 +10,18 @@ from typing import Annotated
 import typer
 
 from infra_gym import __version__
-<<<<<<< HEAD
-from infra_gym.cli import backend, batch, doctor, envs, layers, run, serve, sweep
-=======
-from infra_gym.cli import backend, batch, doctor, envs, kubeconfig, layers, logs, run, serve
->>>>>>> k8s
+from infra_gym.cli import (
+    backend,
+    batch,
+    doctor,
+    envs,
+    kubeconfig,
+    layers,
+    logs,
+    run,
+    serve,
+    sweep,
+)
 
 EPILOG = (
     "Start with: infra-gym doctor, then infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20"

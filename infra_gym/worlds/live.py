@@ -58,7 +58,10 @@ _SENDER_STARTED = "sender_started"
 _SENDER_STARTED_METRIC = GaugeMetric(
     gauge=f'max(process_start_time_seconds{{job="{SENDER}"}})', empty=0.0
 )
-_OWN_METRICS: dict[str, Metric] = {_LATENESS: _LATENESS_METRIC, _SENDER_STARTED: _SENDER_STARTED_METRIC}
+_OWN_METRICS: dict[str, Metric] = {
+    _LATENESS: _LATENESS_METRIC,
+    _SENDER_STARTED: _SENDER_STARTED_METRIC,
+}
 
 
 @dataclass(frozen=True)

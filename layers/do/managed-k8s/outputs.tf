@@ -3,7 +3,7 @@ output "cluster_id" {
   value       = digitalocean_kubernetes_cluster.run.id
 }
 
-output "app_pool" {
+output "pool" {
   description = "Value of the label and the taint infra-gym/pool of the nodes for the app."
   value       = "app"
 }
