@@ -18,6 +18,7 @@ from infra_gym.cli import (
     kubeconfig,
     layers,
     logs,
+    rehearse,
     run,
     serve,
     sweep,
@@ -68,6 +69,7 @@ logs.register(app)
 kubeconfig.register(app)
 doctor.register(app)
 sweep.register(app)
+rehearse.register(app)
 
 
 def main() -> None:
