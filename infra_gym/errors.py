@@ -32,6 +32,8 @@ message without a traceback and exits with :attr:`InfraGymError.exit_code`.
     ├── ClusterError                a Kubernetes cluster cannot be used, or lacks something
     │   ├── ClusterUnreachableError it is down, slow or cut off: it may come back
     │   └── ClusterRefusedError     it does not accept the credentials, or a right is missing
+    ├── CloudError                  a cloud account cannot be used, or refuses something
+    │   └── CloudRefusedError       it does not accept the token, or a right is missing
     ├── RemoteError                 a server of environments refused, failed or went away
     └── WorkersError                Ray cannot be reached, or has no room
         └── WorkerLostError         a worker's process or machine went away, again and again
@@ -232,6 +234,14 @@ class ClusterUnreachableError(ClusterError):
 
 class ClusterRefusedError(ClusterError):
     """The cluster does not accept the credentials, or a right is missing."""
+
+
+class CloudError(InfraGymError):
+    """A cloud account cannot be used, or refuses something."""
+
+
+class CloudRefusedError(CloudError):
+    """The account does not accept the token, or the token lacks a right."""
 
 
 class RemoteError(InfraGymError):

@@ -21,8 +21,10 @@ from infra_gym.cli import (
     layers,
     logs,
     probe,
+    rehearse,
     run,
     serve,
+    sweep,
 )
 
 EPILOG = (
@@ -72,6 +74,8 @@ app.add_typer(batch.app, name="batch")
 logs.register(app)
 kubeconfig.register(app)
 doctor.register(app)
+sweep.register(app)
+rehearse.register(app)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ own environment variables, and the ledger keeps those two and the cluster's iden
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Connect = Callable[[Path | None, str | None], "Cluster"]
 
+CLUSTER_ID = "cluster_id"
+"""The output of a layer that makes a managed cluster."""
 _PROVIDER = "k8s"
 
 
@@ -28,28 +30,44 @@ class ClusterAccess:
     Args:
         settings: Which kubeconfig and context.
         terraform: Gets the way to the cluster as well.
+        folder: The run's folder, for the credentials of a cluster that the stack makes.
         connect: Reaches a cluster; another one in tests.
+        credentials: A managed cluster's kubeconfig, by its id and the seconds that it is good for.
     """
 
     def __init__(
-        self, settings: Settings, terraform: Terraform, connect: Connect | None = None
+        self,
+        settings: Settings,
+        terraform: Terraform,
+        *,
+        folder: Path,
+        connect: Connect | None = None,
+        credentials: Callable[[str, int], str] | None = None,
     ) -> None:
         self._settings = settings
         self._terraform = terraform
+        self._folder = folder
         self._connect = connect or _connect
+        self._credentials = credentials or _credentials
         self.cluster: Cluster | None = None
         """The cluster, once it was reached."""
         self.identity: str | None = None
         """What tells it from all others."""
 
-    def open(self) -> None:
+    def open(self, made: str | None = None) -> None:
         """Reach the cluster, if it was not reached before.
+
+        Args:
+            made: The id of the managed cluster that the stack itself made; else the settings say.
 
         Raises:
             ClusterError: There is no kubeconfig, or the cluster does not answer or refuses.
         """
         if self.cluster is None:
-            cluster = self._connect(self._settings.kubeconfig, self._settings.kube_context)
+            if made is None:
+                cluster = self._connect(self._settings.kubeconfig, self._settings.kube_context)
+            else:
+                cluster = self._connect(self._kubeconfig_of(made), None)
             self.identity = cluster.identity()
             self._terraform.add_environment(cluster.environment())
             self.cluster = cluster
@@ -67,6 +85,16 @@ class ClusterAccess:
         files = os.pathsep.join(map(str, found.files))
         return f"context {found.context} of {files}, {found.server}"
 
+    def _kubeconfig_of(self, made: str) -> Path:
+        """The file with a managed cluster's credentials, which expire when the stack does."""
+        text = self._credentials(made, round(self._settings.expiry_hours * 3600))
+        path = self._folder / "kubeconfig"
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+        return path
+
     @property
     def kubeconfig(self) -> str | None:
         """The paths of the files that it was reached by, as ``KUBECONFIG`` has them."""
@@ -81,6 +109,11 @@ class ClusterAccess:
         return None if self.cluster is None else self.cluster.context
 
 
+def makes_cluster(outputs: Iterable[str]) -> bool:
+    """Whether a layer with these outputs makes a managed cluster for the layers after it."""
+    return CLUSTER_ID in outputs
+
+
 def on_cluster(layers: Sequence[str]) -> bool:
     """Whether any of the layers needs a cluster that is there already."""
     return any(layer.startswith(f"{_PROVIDER}/") for layer in layers)
@@ -90,3 +123,9 @@ def _connect(kubeconfig: Path | None, context: str | None) -> Cluster:
     from infra_gym.clouds.kubernetes import Cluster  # slow to import
 
     return Cluster.connect(kubeconfig, context)
+
+
+def _credentials(cluster: str, seconds: int) -> str:
+    from infra_gym.clouds.digitalocean import DigitalOcean  # slow to import
+
+    return DigitalOcean.from_environment().kubeconfig(cluster, seconds)

@@ -58,6 +58,7 @@ class RunVariables:
             "run_folder": str(root / "processes"),
             "apps_folder": str(_PACKAGE / "apps"),
             "python": sys.executable,
+            "pool": "",  # of any nodes, where no layer makes some for the app
             **extra,
         }
 

@@ -23,7 +23,13 @@ from infra_gym.definitions.models import Definition
 from infra_gym.definitions.parts import full_name
 from infra_gym.errors import ClusterError, StackError, StackLockedError, StateBackendError
 from infra_gym.settings import Settings
-from infra_gym.stack.access import ClusterAccess, Connect, on_cluster
+from infra_gym.stack.access import (
+    CLUSTER_ID,
+    ClusterAccess,
+    Connect,
+    makes_cluster,
+    on_cluster,
+)
 from infra_gym.stack.drawing import drawing
 from infra_gym.stack.execution import Outcome, run_layers
 from infra_gym.stack.inputs import LayerInputs, by_layer
@@ -122,8 +128,10 @@ class Stack:
         self._terraform = terraform or Terraform(
             settings.binary, environ={**os.environ, **backend_environment(settings.state)}
         )
-        self._access = ClusterAccess(settings, self._terraform, connect)
         self._folder = RunFolder(settings.data_folder, project, environment)
+        self._access = ClusterAccess(
+            settings, self._terraform, folder=self._folder.root, connect=connect
+        )
         self._ledger = Ledger(self._storage, project, environment)
         self._lock = StackLock(self._storage, project, environment)
         self._modules = Modules(layer_folder, self._folder)
@@ -150,6 +158,7 @@ class Stack:
             key=self._key,
             on_event=self._on_event,
         )
+        self._reaching = threading.Lock()
         self._layer_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     # ---------------------------------------------------------------- the cluster
@@ -165,12 +174,15 @@ class Stack:
         return self._access.cluster
 
     def cluster_named(self) -> str | None:
-        """Which cluster it is to be, in words; ``None`` where none is needed. Nobody is asked.
+        """Which cluster it is to be, in words; ``None`` where none is needed, or it makes its own.
+
+        Nobody is asked.
 
         Raises:
             ClusterError: There is no kubeconfig, or it cannot be used.
         """
-        return self._access.named() if self.on_cluster else None
+        needed = self.on_cluster and self._cluster_maker() is None
+        return self._access.named() if needed else None
 
     def mark_destroyed(self) -> tuple[str, ...]:
         """Forget the layers on a cluster that is gone for good, and nothing else; which they were.
@@ -460,13 +472,35 @@ class Stack:
 
     def _reach_cluster(self) -> None:
         """Have Terraform reach the cluster, if it needs one, and refuse another than before."""
-        if on_cluster(self._all_layers()):
-            try:
-                self._access.open()
-            except ClusterError as error:
-                raise explain_away(self._identity, self._record, error) from error
-            self._identity = replace(self._identity, cluster=self._access.identity)
-            refuse_another(self._identity, self._record)
+        if not on_cluster(self._all_layers()):
+            return
+        maker = self._cluster_maker()
+        made = None
+        if maker is not None:
+            record = self._runs.records.get(maker)
+            if record is None or CLUSTER_ID not in record.outputs:
+                return  # it is made on the way
+            made = record.outputs[CLUSTER_ID]
+        try:
+            self._access.open(made)
+        except ClusterError as error:
+            raise explain_away(self._identity, self._record, error) from error
+        self._identity = replace(self._identity, cluster=self._access.identity)
+        refuse_another(self._identity, self._record)
+
+    def _reach_cluster_for(self, layer: str) -> None:
+        """Reach a cluster that this very run has made, when the first layer needs it."""
+        if on_cluster([layer]) and self.cluster is None:
+            with self._reaching:
+                self._reach_cluster()
+                self._claim()
+
+    def _cluster_maker(self) -> str | None:
+        """The layer that makes the cluster which others of the stack need, if one does."""
+        for layer in self._all_layers():
+            if makes_cluster(self._modules[layer].outputs):
+                return layer
+        return None
 
     def _load(self) -> None:
         self._modules.forget()
@@ -508,6 +542,10 @@ class Stack:
         }
         for layer, values in wired.items():
             uses[layer] = [one.layer for one in wires_in(values)]
+        maker = self._cluster_maker()
+        if maker is not None:
+            for layer in filter(lambda one: on_cluster([one]), layers):
+                uses[layer] = [*uses.get(layer, ()), maker]
         return Order(layers, uses)
 
     def _claim(self) -> None:
@@ -533,10 +571,12 @@ class Stack:
 
     def _apply_one(self, layer: str, values: Mapping[str, Any], *, refresh: bool) -> Applied:
         with self._layer_locks[layer]:
+            self._reach_cluster_for(layer)
             return self._runs.apply(layer, values, refresh=refresh)
 
     def _destroy_one(self, layer: str) -> None:
         with self._layer_locks[layer]:
+            self._reach_cluster_for(layer)
             self._runs.destroy(layer)
             self._run_variables.release_ports(layer)
 

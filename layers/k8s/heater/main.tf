@@ -69,6 +69,16 @@ resource "kubernetes_deployment_v1" "heater" {
         automount_service_account_token  = false
         enable_service_links             = false
         termination_grace_period_seconds = ceil(var.drain_s) + 30
+        node_selector                    = var.pool == "" ? null : { "infra-gym/pool" = var.pool }
+
+        dynamic "toleration" {
+          for_each = var.pool == "" ? [] : [var.pool]
+          content {
+            key    = "infra-gym/pool"
+            value  = toleration.value
+            effect = "NoSchedule"
+          }
+        }
 
         security_context {
           run_as_non_root = true

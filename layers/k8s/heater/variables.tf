@@ -8,6 +8,11 @@ variable "apps_folder" {
   type        = string
 }
 
+variable "pool" {
+  description = "Nodes for the app, by their label and taint infra-gym/pool (output of do/managed-k8s); \"\": any."
+  type        = string
+}
+
 variable "image" {
   description = "Image with python3; pinned, public, so that nothing has to be built for a first run."
   type        = string

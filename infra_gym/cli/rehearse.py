@@ -1,0 +1,155 @@
+"""``infra-gym rehearse``: DigitalOcean from nothing to nothing, without an account."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra_gym.cli.output import Output, command, styled, table
+from infra_gym.errors import MissingProgramError
+
+if TYPE_CHECKING:
+    from infra_gym.testing.digitalocean import FakeDigitalOcean, Resource
+    from infra_gym.testing.object_store import ObjectStore
+
+_BUCKET = "rehearsal"
+_ENDED_WELL = 0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "rehearse")(rehearse)
+
+
+def rehearse(
+    output: Output,
+    identifier: Annotated[
+        str, typer.Argument(metavar="ID", help="An environment's id, or the path of a YAML file.")
+    ],
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(
+            help="A cluster that stands behind the managed one; default: KUBECONFIG's.",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the episode.")] = 5,
+    agent: Annotated[str, typer.Option(help="random, fixed, threshold or hpa.")] = "hpa",
+    interval: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Length of a step.", show_default=False)
+    ] = None,
+) -> None:
+    """Run an environment on target do against a fake DigitalOcean; nothing is billed.
+
+    Terraform, its digitalocean and kubernetes providers and the pods are real; the account and the
+    Space that holds the state are not. Exit code 1: the run failed, or something was left.
+    """
+    folder = tempfile.mkdtemp(prefix="infra-gym-rehearsal-")
+    with ExitStack() as open_:
+        account, store = _fakes(open_, kubeconfig or _kubeconfig())
+        environ = _environ(account, store, Path(folder))
+        _program(["backend", "create", "--quiet"], environ)
+        run = ["run", identifier, "--target", "do", "--agent", agent, "--steps", str(steps)]
+        run += [] if interval is None else ["--interval", str(interval)]
+        run += ["--log", str(Path(folder) / "run.jsonl")]
+        run += ["--quiet"] if output.quiet or output.json else []
+        code = _program(run, environ)
+        left, bill = account.left(), account.bill_usd()
+    output.result(
+        {
+            "exit_code": code,
+            "left": [{"kind": one.kind, "name": one.name} for one in left],
+            "bill_usd": float(bill),
+            "requests": len(account.requests),
+            "log": Path(folder) / "run.jsonl",
+        },
+        *_told(left),
+        f"The account would have been billed ${bill}, after {len(account.requests)} requests.",
+    )
+    if code != _ENDED_WELL or left:
+        raise typer.Exit(1)
+
+
+def _fakes(open_: ExitStack, kubeconfig: Path) -> tuple[FakeDigitalOcean, ObjectStore]:
+    try:
+        from infra_gym.testing.digitalocean import FakeDigitalOcean
+        from infra_gym.testing.object_store import SPACES_LACKS, ObjectStore
+
+        account = open_.enter_context(FakeDigitalOcean(kubeconfig=kubeconfig))
+        return account, open_.enter_context(ObjectStore(lacks=SPACES_LACKS))
+    except ModuleNotFoundError as error:
+        raise MissingProgramError(
+            f"A rehearsal needs the Python package {error.name}.",
+            next_command="pip install 'moto[s3,server]'",
+        ) from error
+
+
+def _environ(account: FakeDigitalOcean, store: ObjectStore, folder: Path) -> dict[str, str]:
+    """A machine of its own, as far as accounts, state and settings go."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "DIGITALOCEAN_", "SPACES_", "KUBE"))
+    }
+    return {
+        **kept,
+        "DIGITALOCEAN_API_URL": account.url,
+        "DIGITALOCEAN_TOKEN": uuid.uuid4().hex,
+        "SPACES_ACCESS_KEY_ID": "rehearsal",
+        "SPACES_SECRET_ACCESS_KEY": uuid.uuid4().hex,
+        "INFRA_GYM_STATE__BACKEND": "spaces",
+        "INFRA_GYM_STATE__BUCKET": _BUCKET,
+        "INFRA_GYM_STATE__REGION": "nyc3",
+        "INFRA_GYM_STATE__ENDPOINT": store.url,
+        "INFRA_GYM_DATA_FOLDER": str(folder / "data"),
+        # The cluster behind has no nodes that are kept for the app.
+        "TF_VAR_pool": "",
+    }
+
+
+def _program(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run this program as a user would; its exit code. What it prints goes to standard error.
+
+    An interrupt is handed on, each one once, and what the program then destroys is awaited.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "infra_gym", *arguments],
+        env=environ,
+        stdout=sys.stderr,
+        start_new_session=True,
+    )
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)
+
+
+def _kubeconfig() -> Path:
+    named = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
+    path = Path(named) if named else Path.home() / ".kube/config"
+    if not path.is_file():
+        raise MissingProgramError(
+            f"A rehearsal needs a cluster for its pods, and there is no kubeconfig {path}.",
+            next_command="infra-gym rehearse ID --kubeconfig FILE, such as kind's: make kind",
+        )
+    return path
+
+
+def _told(left: Sequence[Resource]) -> list[Any]:
+    if not left:
+        return [styled("green", "Nothing is left in the account.")]
+    rows = [(one.kind, one.name) for one in left]
+    return [styled("red", "Left in the account:"), table("KIND", "NAME", rows=rows)]

@@ -1,0 +1,129 @@
+"""Who owns what, and what a sweep would take."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from infra_gym.clouds.digitalocean_runs import CloudRun, digest_of
+from infra_gym.stack.ledger import Ledger, StackRecord
+from infra_gym.stack.lock import Owner, StackLock
+from infra_gym.stack.storage import FolderStorage
+from infra_gym.stack.sweep import choose, find_leftovers
+
+NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return FolderStorage(tmp_path)
+
+
+def record(storage, environment, *, expires):
+    Ledger(storage, "p", environment).write_stack(
+        StackRecord(
+            id="SimpleK8sWebApp-v0",
+            target="do",
+            cluster=None,
+            layers=("do/core",),
+            created=NOW - 5 * HOUR,
+            expires=expires,
+            owner=Owner.of_this_process(1),
+        )
+    )
+
+
+def hold(storage, environment, *, alive):
+    """A lock whose process lives, or one whose process is gone."""
+    owner = Owner.of_this_process(1)
+    if not alive:
+        owner = owner.model_copy(update={"process_start": 1.0})
+    key = f"infrastructure/p/{environment}/lock/00000001.json"
+    storage.write(key, owner.model_dump_json().encode())
+
+
+def run(environment="e", *, expires, digest=None):
+    digest = digest or digest_of("p", environment)
+    name = f"ig-{expires:%Y%m%dt%H%M}z-{digest}"
+    return CloudRun(name, f"{name}-p-{environment}", expires, digest)
+
+
+@pytest.mark.parametrize(
+    ("lock", "expires", "verdict"),
+    [
+        ("alive", NOW + HOUR, "live"),
+        ("alive", NOW - HOUR, "live"),
+        ("gone", NOW + HOUR, "dead"),
+        ("gone", NOW - HOUR, "expired"),
+        ("none", NOW + HOUR, "kept"),
+        ("none", NOW - HOUR, "expired"),
+    ],
+    ids=["live", "late-but-live", "dead", "dead-and-expired", "kept", "expired"],
+)
+def test_a_ledger_tells(storage, lock, expires, verdict):
+    record(storage, "e", expires=expires)
+    if lock != "none":
+        hold(storage, "e", alive=lock == "alive")
+    (found,) = find_leftovers(storage, [], moment=NOW)
+    assert (found.name, found.verdict) == ("p/e", verdict)
+
+
+@pytest.mark.parametrize(
+    ("expires", "verdict"), [(NOW - HOUR, "expired"), (NOW + HOUR, "unknown")], ids=["late", "not"]
+)
+def test_a_name_tells_where_no_ledger_does(storage, expires, verdict):
+    (found,) = find_leftovers(storage, [run(expires=expires)], moment=NOW)
+    assert found.verdict == verdict
+    assert found.name == found.cloud[0].name
+
+
+def test_a_live_stack_is_not_judged_by_the_expiry_in_its_name(storage):
+    record(storage, "e", expires=NOW + HOUR)
+    hold(storage, "e", alive=True)
+    (found,) = find_leftovers(storage, [run(expires=NOW - HOUR)], moment=NOW)
+    assert (found.verdict, len(found.cloud)) == ("live", 1)
+
+
+def leftovers(storage):
+    record(storage, "dead", expires=NOW + HOUR)
+    hold(storage, "dead", alive=False)
+    record(storage, "live", expires=NOW + HOUR)
+    hold(storage, "live", alive=True)
+    runs = [
+        run("live", expires=NOW + HOUR),
+        run("late", expires=NOW - HOUR),
+        run("another", expires=NOW + 2 * HOUR),
+    ]
+    return find_leftovers(storage, runs, moment=NOW)
+
+
+def test_orphans_go_and_what_is_unknown_stays(storage):
+    found = leftovers(storage)
+    chosen = choose(found, (), expired_only=False)
+    assert [one.verdict for one in chosen] == ["expired", "dead"]
+
+
+def test_only_what_expired(storage):
+    chosen = choose(leftovers(storage), (), expired_only=True)
+    assert [one.verdict for one in chosen] == ["expired"]
+
+
+def test_what_is_named_goes_whatever_it_is(storage):
+    found = leftovers(storage)
+    another = run("another", expires=NOW + 2 * HOUR).name
+    chosen = choose(found, [another, "p/live"], expired_only=False)
+    assert [one.verdict for one in chosen] == ["live", "unknown"]
+    with pytest.raises(KeyError, match="nobody"):
+        choose(found, ["nobody"], expired_only=False)
+
+
+def test_the_lock_of_a_sweeper_does_not_make_it_live(storage):
+    record(storage, "e", expires=NOW - HOUR)
+    lock = StackLock(storage, "p", "e")
+    lock.acquire()
+    (held,) = find_leftovers(storage, [], moment=NOW)
+    lock.release()
+    (free,) = find_leftovers(storage, [], moment=NOW)
+    assert (held.verdict, free.verdict) == ("live", "expired")
