@@ -1,6 +1,6 @@
 """How fast the simulators are, each with a reference loop beside it.
 
-    python benchmarks/simulators.py [--only scaling|twin] [--rounds 30] [--json FILE]
+    python benchmarks/simulators.py [--only scaling|twin|fluid] [--rounds 30] [--json FILE]
 
 All on one core. Times are those of the process itself, and what is compared runs in turns of a few
 milliseconds, of which the fastest counts: so a machine that does other things as well disturbs
@@ -20,6 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import fluid_figures
 import gymnasium as gym
 import numpy as np
 import twin_figures
@@ -251,6 +252,7 @@ def against_original(name: str, rate: float, limit: str) -> Figure:
 SECTIONS: dict[str, Callable[[int], Iterator[Figure]]] = {
     "scaling": scaling_figures,
     "twin": twin_figures.figures,
+    "fluid": fluid_figures.figures,
 }
 
 
