@@ -18,7 +18,8 @@ demo: $(VENV)/installed terraform prometheus
 
 # Real processes mostly wait, so two files of them run at a time, after what needs none.
 test: $(VENV)/installed-dev terraform prometheus
-	$(PYTEST) -m "not slow" --numprocesses=2 --dist=loadgroup tests/unit tests/contract
+	scripts/second-look.sh $(PYTEST) -m "not slow" --numprocesses=2 --dist=loadgroup \
+		tests/unit tests/contract
 	scripts/second-look.sh $(PYTEST) -m "not slow" --numprocesses=2 --dist=loadfile \
 		tests/local tests/examples
 

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Runs pytest on tests that depend on the clock and, where at most three failed, runs those once more.
+# Runs pytest and, where at most three tests failed, runs those once more.
 #
-# A busy machine makes such a test fail now and then; a broken program fails it twice. What needs a
-# second look is named, so that it can be mended.
+# A busy machine makes a test of processes, threads or time fail now and then; a broken program fails
+# it twice. What needs a second look is named, so that it can be mended.
 #
 #   scripts/second-look.sh PYTHON -m pytest ARGUMENTS
 set -eu
