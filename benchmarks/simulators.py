@@ -1,6 +1,6 @@
 """How fast the simulators are, each with a reference loop beside it.
 
-    python benchmarks/simulators.py [--only scaling] [--rounds 30] [--json FILE]
+    python benchmarks/simulators.py [--only scaling|twin|fluid] [--rounds 30] [--json FILE]
 
 All on one core. Times are those of the process itself, and what is compared runs in turns of a few
 milliseconds, of which the fastest counts: so a machine that does other things as well disturbs
@@ -14,19 +14,17 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import platform
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import fluid_figures
 import gymnasium as gym
 import numpy as np
+import twin_figures
+from measuring import Figure, Turn, first_call, rates
 from rich.console import Console
 from rich.table import Table
 
@@ -36,48 +34,6 @@ from infra_gym.simulators.compilation import compiled
 
 ORIGINAL_SCALING = 35_000
 """Steps a second of gym-scaling itself in one process, without a picture, on a core like ours."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the table."""
-
-    name: str
-    value: float
-    unit: str
-    reference: str = ""
-    """What it is compared with, and how fast that is."""
-    ratio: float | None = None
-    """Of the value to the reference."""
-    limit: str = ""
-
-
-Turn = Callable[[], object]
-
-
-def rates(turns: Mapping[str, tuple[int, Turn]], rounds: int) -> dict[str, float]:
-    """Steps a second of each: how many steps a turn makes, and the turn."""
-    best = dict.fromkeys(turns, math.inf)
-    for _, turn in turns.values():
-        turn()  # compiles, fills caches
-    for _ in range(rounds):
-        for name, (_, turn) in turns.items():
-            begin = time.process_time()
-            turn()
-            best[name] = min(best[name], time.process_time() - begin)
-    return {name: steps / best[name] for name, (steps, _) in turns.items()}
-
-
-def first_call(program: str) -> tuple[float, float]:
-    """Seconds that ``program`` prints in a new process: with an empty cache, then a full one."""
-    with tempfile.TemporaryDirectory() as folder:
-        environ = {**os.environ, "NUMBA_CACHE_DIR": folder}
-        command = [sys.executable, "-c", program]
-        times = [
-            float(subprocess.run(command, env=environ, check=True, capture_output=True).stdout)
-            for _ in range(2)
-        ]
-    return times[0], times[1]
 
 
 # ---------------------------------------------------------------- Scaling-v0
@@ -293,7 +249,11 @@ def against_original(name: str, rate: float, limit: str) -> Figure:
 # ---------------------------------------------------------------- all
 
 
-SECTIONS: dict[str, Callable[[int], Iterator[Figure]]] = {"scaling": scaling_figures}
+SECTIONS: dict[str, Callable[[int], Iterator[Figure]]] = {
+    "scaling": scaling_figures,
+    "twin": twin_figures.figures,
+    "fluid": fluid_figures.figures,
+}
 
 
 def show(figures: list[Figure], title: str) -> None:

@@ -13,7 +13,18 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from infra_gym.environments.batch_rules import BatchRules
-from infra_gym.errors import ActionError, EpisodeOverError, NotReadyError, SettingsError
+from infra_gym.environments.vector import (
+    Generators,
+    autoreset,
+    check_first,
+    check_step,
+    count,
+    ends,
+    reset_mask,
+    seeds,
+    whole_numbers,
+)
+from infra_gym.errors import ActionError, EpisodeOverError, NotReadyError
 from infra_gym.simulators import batch_packed
 from infra_gym.simulators.batch_machine import FIRST, FREE, SHOWN, WAITING
 
@@ -280,17 +291,9 @@ class BatchSchedulingVectorEnv(VectorEnv[Observation, ArrayLike, NDArray[Any]]):
         info: bool = False,
         **arguments: Any,
     ) -> None:
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int) or num_envs < 1:
-            raise SettingsError(f"num_envs must be a whole number of at least 1, not {num_envs!r}.")
-        try:
-            self._autoreset = AutoresetMode(autoreset_mode)
-        except ValueError:
-            known = ", ".join(mode.value for mode in AutoresetMode)
-            raise SettingsError(
-                f"autoreset_mode must be one of {known}, not {autoreset_mode!r}."
-            ) from None
+        self.num_envs = count("num_envs", num_envs)
+        self._autoreset = autoreset(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self._autoreset}
-        self.num_envs = num_envs
         self.batch = BatchRules(**arguments)
         self.single_observation_space = self.batch.observation_space
         self.single_action_space = self.batch.action_space
@@ -304,7 +307,8 @@ class BatchSchedulingVectorEnv(VectorEnv[Observation, ArrayLike, NDArray[Any]]):
         self._masks = self._packed[:, end - rows :].view(np.int8)[:, :rows]
         observations = self._packed[:, end - 5 * rows : end - rows].view(np.float32)
         self._observations = observations.reshape(num_envs, rows, -1)
-        self._generators: list[np.random.Generator] = []
+        self._generators = Generators(num_envs)
+        self._begun = False
         self._ended = np.zeros(num_envs, dtype=np.bool_)
 
     def reset(
@@ -325,9 +329,13 @@ class BatchSchedulingVectorEnv(VectorEnv[Observation, ArrayLike, NDArray[Any]]):
             SettingsError: The seeds, the mask or the start do not fit.
         """
         options = dict(options or {})
-        mask = self._reset_mask(options.pop("reset_mask", None))
-        self._seed(seed, mask)
-        self._begin(np.flatnonzero(mask), options)
+        mask = reset_mask(options.pop("reset_mask", None), self.num_envs)
+        if not self._begun:
+            check_first(mask)
+        places = np.flatnonzero(mask)
+        self._generators.seed(seeds(seed, self.num_envs), places)
+        self._begin(places, options)
+        self._begun = True
         return self._observations.copy(), self._infos(np.zeros(self.num_envs, dtype=np.bool_))
 
     def step(
@@ -342,14 +350,8 @@ class BatchSchedulingVectorEnv(VectorEnv[Observation, ArrayLike, NDArray[Any]]):
             EpisodeOverError: Without autoreset: an environment's episode is over.
             NotReadyError: ``reset`` comes first.
         """
-        if not self._generators:
-            raise _not_running("new")
+        check_step(begun=self._begun, ended=self._ended, mode=self._autoreset)
         idle = self._ended
-        if self._autoreset == AutoresetMode.DISABLED and idle.any():
-            raise EpisodeOverError(
-                f"The episodes of environments {np.flatnonzero(idle).tolist()} are over.",
-                next_command='envs.reset(options={"reset_mask": terminations})',
-            )
         chosen = _rows(actions, self.num_envs, self.batch.max_queue)
         rewards = np.empty(self.num_envs, dtype=np.float64)
         over = np.empty(self.num_envs, dtype=np.bool_)
@@ -368,36 +370,6 @@ class BatchSchedulingVectorEnv(VectorEnv[Observation, ArrayLike, NDArray[Any]]):
         """Which rows have a job; shape (num_envs, max_queue)."""
         return self._masks.astype(np.bool_)
 
-    def _reset_mask(self, mask: Any) -> NDArray[np.bool_]:
-        if mask is None:
-            return np.ones(self.num_envs, dtype=np.bool_)
-        given = np.asarray(mask)
-        if given.dtype != np.bool_ or given.shape != (self.num_envs,) or not given.any():
-            raise SettingsError(
-                f"reset_mask must be bool of shape ({self.num_envs},) and true somewhere, "
-                f"not {mask!r}."
-            )
-        if not self._generators and not given.all():
-            raise NotReadyError(
-                "The first reset must be of all environments.", next_command="envs.reset()"
-            )
-        return given
-
-    def _seed(self, seed: int | Sequence[int | None] | None, mask: NDArray[np.bool_]) -> None:
-        if seed is None:
-            seeds: list[int | None] = [None] * self.num_envs
-        elif isinstance(seed, int | np.integer):
-            seeds = [int(seed) + place for place in range(self.num_envs)]
-        else:
-            seeds = list(seed)
-        if len(seeds) != self.num_envs:
-            raise SettingsError(f"{self.num_envs} seeds are needed, not {len(seeds)}.")
-        if not self._generators:
-            self._generators = [gym.utils.seeding.np_random()[0] for _ in seeds]
-        for place in np.flatnonzero(mask).tolist():
-            if seeds[place] is not None:
-                self._generators[place] = gym.utils.seeding.np_random(seeds[place])[0]
-
     def _begin(self, places: NDArray[np.int64], options: dict[str, Any]) -> None:
         firsts = [self.batch.draw(self._generators[place], options) for place in places.tolist()]
         batch_packed.begin_all(
@@ -411,15 +383,7 @@ class BatchSchedulingVectorEnv(VectorEnv[Observation, ArrayLike, NDArray[Any]]):
 
     def _finish(self, over: NDArray[np.bool_]) -> dict[str, Any]:
         """Reset what has ended at once; the infos of its end."""
-        final = np.full(self.num_envs, None, dtype=object)  # as Gymnasium's own
-        for place in np.flatnonzero(over).tolist():
-            final[place] = self._observations[place].copy()
-        infos = {
-            "final_obs": final,
-            "_final_obs": over.copy(),
-            "final_info": self._infos(over),
-            "_final_info": over.copy(),
-        }
+        infos = ends(self._observations, over, self._infos(over))
         self._begin(np.flatnonzero(over), {})
         return infos | self._infos(np.zeros_like(over))
 
@@ -442,9 +406,7 @@ class BatchSchedulingVectorEnv(VectorEnv[Observation, ArrayLike, NDArray[Any]]):
 
 
 def _rows(actions: ArrayLike, number: int, rows: int) -> NDArray[np.int64]:
-    given = np.asarray(actions)
-    if given.shape != (number,) or given.dtype.kind not in "iu":
-        raise ActionError(f"The actions must be {number} whole numbers, not {actions!r}.")
+    given = whole_numbers(actions, (number,))
     if given.min() < 0 or given.max() >= rows:
         raise ActionError(f"The actions must be rows, 0 to {rows - 1}, not {actions!r}.")
-    return given.astype(np.int64)
+    return given

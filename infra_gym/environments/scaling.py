@@ -8,14 +8,24 @@ from typing import Any, Unpack
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from infra_gym.environments.scaling_picture import ScalingPicture
 from infra_gym.environments.scaling_scenario import Options, make_scenario
-from infra_gym.errors import ActionError, EpisodeOverError, NotReadyError, SettingsError
+from infra_gym.environments.vector import (
+    Generators,
+    autoreset,
+    check_first,
+    check_step,
+    count,
+    ends,
+    reset_mask,
+    seeds,
+    whole_numbers,
+)
+from infra_gym.errors import ActionError, NotReadyError, SettingsError
 from infra_gym.simulators import scaling
 from infra_gym.simulators.scaling import Array, step_one
 
@@ -265,11 +275,11 @@ class ScalingVectorEnv(VectorEnv[Array, ArrayLike, NDArray[Any]]):
         info: bool = False,
         **options: Unpack[Options],
     ) -> None:
-        self.num_envs = _count("num_envs", num_envs)
+        self.num_envs = count("num_envs", num_envs)
         self._max_steps = (
-            None if max_episode_steps is None else _count("max_episode_steps", max_episode_steps)
+            None if max_episode_steps is None else count("max_episode_steps", max_episode_steps)
         )
-        self._autoreset = _autoreset(autoreset_mode)
+        self._autoreset = autoreset(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self._autoreset}
         self._info = info
         self._scenario = make_scenario(**options)
@@ -282,7 +292,7 @@ class ScalingVectorEnv(VectorEnv[Array, ArrayLike, NDArray[Any]]):
         self._state = np.zeros((scaling.FIELDS, num_envs))
         self._series: Array | None = None  # until the first reset
         self._reach = 0  # the last step that the series knows, if it has no end
-        self._generators: list[np.random.Generator] = []
+        self._generators = Generators(num_envs)
         self._ended = np.zeros(num_envs, dtype=np.bool_)
 
     def reset(
@@ -302,12 +312,12 @@ class ScalingVectorEnv(VectorEnv[Array, ArrayLike, NDArray[Any]]):
         Raises:
             SettingsError: The seeds or the mask do not fit.
         """
-        mask = _mask(options, self.num_envs)
-        if self._series is None and not mask.all():
-            raise NotReadyError("the first reset must be of all environments", next_command=_RESET)
+        mask = reset_mask((options or {}).get("reset_mask"), self.num_envs)
+        if self._series is None:
+            check_first(mask)
         places = np.flatnonzero(mask)
         if self._scenario.influx.drawn:
-            self._seed(_seeds(seed, self.num_envs), places)
+            self._generators.seed(seeds(seed, self.num_envs), places)
         self._begin(places)
         self._ended[places] = False
         infos = self._infos(np.zeros(self.num_envs), mask) if self._info else {}
@@ -323,20 +333,14 @@ class ScalingVectorEnv(VectorEnv[Array, ArrayLike, NDArray[Any]]):
             EpisodeOverError: Without autoreset: an environment's episode is over.
             NotReadyError: ``reset`` comes first.
         """
-        if self._series is None:
-            raise NotReadyError("step is not possible: reset was not called", next_command=_RESET)
+        check_step(begun=self._series is not None, ended=self._ended, mode=self._autoreset)
         before = np.flatnonzero(self._ended)
-        if len(before) and self._autoreset == AutoresetMode.DISABLED:
-            raise EpisodeOverError(
-                f"the episodes of environments {before.tolist()} are over",
-                next_command='envs.reset(options={"reset_mask": terminations | truncations})',
-            )
         if self._scenario.influx.endless:
             self._lengthen()
         observations = np.empty((self.num_envs, scaling.OBSERVATION))
         rewards, usd = np.empty((2, self.num_envs))
         terminations = np.empty(self.num_envs, dtype=np.bool_)
-        indices = _indices(actions, self.num_envs)
+        indices = whole_numbers(actions, (self.num_envs,))
         if not scaling.step_all(
             self._state,
             indices,
@@ -366,15 +370,8 @@ class ScalingVectorEnv(VectorEnv[Array, ArrayLike, NDArray[Any]]):
     def _finish(self, observations: Array, usd: Array) -> dict[str, Any]:
         """Reset what has ended at once; the infos of their ends."""
         ended, places = self._ended, np.flatnonzero(self._ended)
-        final = np.full(self.num_envs, None, dtype=object)  # as Gymnasium's own
-        for place in places:
-            final[place] = observations[place].copy()
-        infos = {
-            "final_obs": final,
-            "_final_obs": ended.copy(),
-            "final_info": self._infos(np.where(ended, usd, 0.0), ended) if self._info else {},
-            "_final_info": ended.copy(),
-        }
+        last = self._infos(np.where(ended, usd, 0.0), ended) if self._info else {}
+        infos = ends(observations, ended, last)
         self._begin(places)
         observations[places] = self._observations(places)
         usd[places] = 0.0
@@ -402,14 +399,6 @@ class ScalingVectorEnv(VectorEnv[Array, ArrayLike, NDArray[Any]]):
             keys = self._state[scaling.KEY].astype(np.int64)
             self._series = self._scenario.series(keys.tolist(), self._reach)
 
-    def _seed(self, seeds: Sequence[int | None], places: NDArray[np.intp]) -> None:
-        if not self._generators:
-            self._generators = [seeding.np_random(seed)[0] for seed in seeds]
-        else:
-            for place in places:
-                if seeds[place] is not None:
-                    self._generators[place] = seeding.np_random(seeds[place])[0]
-
     def _observations(self, places: NDArray[np.intp] | slice = slice(None)) -> Array:
         return self._state[: scaling.OBSERVATION, places].T.copy()
 
@@ -431,48 +420,3 @@ def _no_action(action: object, changes: Sequence[int] | NDArray[np.int64]) -> Ac
     return ActionError(
         f"{action!r} is no action: write a whole number from 0 to {len(changes) - 1}"
     )
-
-
-def _indices(actions: ArrayLike, num_envs: int) -> NDArray[np.int64]:
-    indices = np.asarray(actions)
-    if indices.shape != (num_envs,) or indices.dtype.kind not in "iu":
-        raise ActionError(
-            f"the actions must be whole numbers of shape ({num_envs},), "
-            f"not {indices.dtype} of shape {indices.shape}"
-        )
-    return np.ascontiguousarray(indices, dtype=np.int64)
-
-
-def _mask(options: dict[str, Any] | None, num_envs: int) -> NDArray[np.bool_]:
-    mask = (options or {}).get("reset_mask")
-    if mask is None:
-        return np.ones(num_envs, dtype=np.bool_)
-    if not (isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.shape == (num_envs,)):
-        raise SettingsError(f"reset_mask must be an array of bool of shape ({num_envs},)")
-    if not mask.any():
-        raise SettingsError("reset_mask must be true somewhere")
-    return mask.copy()
-
-
-def _seeds(seed: int | Sequence[int | None] | None, num_envs: int) -> Sequence[int | None]:
-    if seed is None:
-        return [None] * num_envs
-    if isinstance(seed, int | np.integer):
-        return [int(seed) + place for place in range(num_envs)]
-    if len(seed) != num_envs:
-        raise SettingsError(f"there are {num_envs} environments, but {len(seed)} seeds")
-    return seed
-
-
-def _count(name: str, number: int) -> int:
-    if not isinstance(number, int | np.integer) or number < 1:
-        raise SettingsError(f"{name} must be a whole number of at least 1, not {number!r}")
-    return int(number)
-
-
-def _autoreset(mode: AutoresetMode | str) -> AutoresetMode:
-    try:
-        return AutoresetMode(mode)
-    except ValueError as error:
-        known = [each.value for each in AutoresetMode]
-        raise SettingsError(f"autoreset_mode {mode!r}: write one of {known}") from error

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 import re
 from collections.abc import Callable, Mapping
 
@@ -69,11 +70,11 @@ FUNCTIONS = tuple(_FUNCTIONS)
 """The functions that an expression may call; ``clip(x, low, high)`` bounds ``x``."""
 
 _ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
-    ast.Mod: lambda a, b: a % b,
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Mod: operator.mod,
     ast.Pow: _power,
 }
 _COMPARISONS: dict[type[ast.cmpop], Callable[[float, float], bool]] = {
@@ -225,15 +226,22 @@ class _Reader:
         raise self._refusal("this operator is not allowed", node.col_offset)
 
     def _binary(self, node: ast.BinOp, depth: int) -> _Evaluate:
-        operator = _ARITHMETIC.get(type(node.op))
-        if operator is None:
+        function = _ARITHMETIC.get(type(node.op))
+        if function is None:
             raise self._refusal("this operator is not allowed", node.col_offset)
-        function = _guarded(operator)
         left, right = self._node(node.left, depth + 1), self._node(node.right, depth + 1)
-        return lambda values: function(left(values), right(values))
+
+        def compute(values: Mapping[str, float]) -> float:  # as `_guarded`, with one call less
+            try:
+                value = function(left(values), right(values))
+            except (ArithmeticError, ValueError):
+                return _NAN
+            return value if math.isfinite(value) else _NAN
+
+        return compute
 
     def _comparison(self, node: ast.Compare, depth: int) -> _Evaluate:
-        tests = [_COMPARISONS.get(type(operator)) for operator in node.ops]
+        tests = [_COMPARISONS.get(type(kind)) for kind in node.ops]
         known = [test for test in tests if test is not None]
         if len(known) < len(tests):
             raise self._refusal("this comparison is not allowed", node.col_offset)

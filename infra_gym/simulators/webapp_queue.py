@@ -25,7 +25,7 @@ all services take equally long, slots become free in turn.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_right
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +65,7 @@ CURSOR, ARRIVED, OPEN, REPLICAS, NUMBERS = range(5)
 STARTED, READY, GONE, FREE, WORK = range(5)
 # Of a replica: when it starts, takes requests, is no longer seen, leaves its name to a successor;
 # slot-seconds of work that it was given in this stretch of time.
-NEXT, HEAD, WAITING = range(3)  # slot that is free first; the oldest start in `starts`; how many
+NEXT, TURN = range(2)  # the slot that is free first; where the next start goes in `starts`
 
 BUSY_SECONDS, IS_READY, STARTED_AT = range(3)  # what is told of a replica number
 
@@ -73,12 +73,14 @@ BUSY_SECONDS, IS_READY, STARTED_AT = range(3)  # what is told of a replica numbe
 ROUNDING_S = 1e-9
 
 BUCKETS = len(BUCKETS_S)
-_BOUNDS_S = np.array(BUCKETS_S)
+# Every bound is a multiple of 5 ms, so that a latency's cell of that width has one bucket.
 _CELLS_PER_SECOND = 200
-# For a latency in this cell of 5 ms, a bucket at or before its own.
-_FIRST_BUCKET = np.array(
-    [bisect_left(BUCKETS_S, cell / _CELLS_PER_SECOND - 1e-6) for cell in range(2001)],
-    dtype=np.int64,
+_LAST_CELL = BUCKETS_S[-2] * _CELLS_PER_SECOND
+_BUCKET_OF_CELL = np.array(
+    [
+        bisect_right(BUCKETS_S, (cell + 0.5) / _CELLS_PER_SECOND)
+        for cell in range(int(_LAST_CELL) + 1)
+    ]
 )
 
 
@@ -99,11 +101,12 @@ class Apps(NamedTuple):
     times: Floats
     """Shape (n, 2 r, 5); the row of a number is ``2 number + side``."""
     places: Integers
-    """Shape (n, 2 r, 3)."""
+    """Shape (n, 2 r, 2)."""
     slots: Floats
     """Shape (n, 2 r, c): when each slot is done with all that it was given."""
     starts: Floats
-    """Shape (n, 2 r, queue_limit): when those that wait will be served; a ring."""
+    """Shape (n, 2 r, queue_limit): when the last that it accepted are served, a ring. They are
+    served as they came, so the queue is full as long as the first of them is not."""
     open_s: Floats
     """Shape (n, max_in_flight): ends of the requests that are sent and, as far as is known, not
     ended; in no order."""
@@ -128,7 +131,7 @@ def make_apps(
         marks=np.zeros((count, 5), dtype=np.int64),
         side=np.zeros((count, max_replicas), dtype=np.int64),
         times=np.zeros((count, rows, 5)),
-        places=np.zeros((count, rows, 3), dtype=np.int64),
+        places=np.zeros((count, rows, 2), dtype=np.int64),
         slots=np.zeros((count, rows, slots)),
         starts=np.zeros((count, rows, max(1, queue_limit))),
         open_s=np.zeros((count, max(1, max_in_flight))),
@@ -257,9 +260,12 @@ def _send(  # noqa: C901 - one loop without calls that take arrays, which would 
         row = ready[int(draw * ready_count)]
         slot = _first_free(slots, row) if exponential else places[row, NEXT]
         start_s = max(slots[row, slot], now_s)
-        if start_s > now_s and not _wait(starts, places, row, now_s, start_s, queue_limit):
+        turn = places[row, TURN]
+        if start_s > now_s and (queue_limit == 0 or starts[row, turn] > now_s):
             code, latency_s = REJECTED, overhead_s
         else:
+            starts[row, turn] = start_s
+            places[row, TURN] = turn + 1 if turn + 1 < starts.shape[1] else 0
             slots[row, slot] = start_s + service_s
             places[row, NEXT] = slot + 1 if slot + 1 < slots.shape[1] else 0
             times[row, WORK] += service_s
@@ -305,31 +311,10 @@ def _first_free(slots: Floats, row: int) -> int:
 
 
 @compiled
-def _wait(
-    starts: Floats, places: Integers, row: int, now_s: float, start_s: float, limit: int
-) -> bool:
-    """Queue up until ``start_s``, if fewer than ``limit`` wait. Nobody waits while a slot is free,
-    so those whose service has begun are only taken out here."""
-    head, waiting = places[row, HEAD], places[row, WAITING]
-    while waiting > 0 and starts[row, head] <= now_s:
-        head = head + 1 if head + 1 < starts.shape[1] else 0
-        waiting -= 1
-    fits: bool = waiting < limit
-    if fits:
-        end = head + waiting
-        starts[row, end if end < starts.shape[1] else end - starts.shape[1]] = start_s
-        waiting += 1
-    places[row, HEAD], places[row, WAITING] = head, waiting
-    return fits
-
-
-@compiled
 def _bucket(latency_s: float) -> int:
     """The first bucket whose bound is no less than ``latency_s``, but for rounding."""
-    latency_s -= ROUNDING_S
-    bucket: int = _FIRST_BUCKET[int(min(max(latency_s, 0.0) * _CELLS_PER_SECOND, 2000.0))]
-    while _BOUNDS_S[bucket] < latency_s:
-        bucket += 1
+    cell = int(min(max(latency_s - ROUNDING_S, 0.0) * _CELLS_PER_SECOND, _LAST_CELL))
+    bucket: int = _BUCKET_OF_CELL[cell]
     return bucket
 
 
@@ -389,9 +374,11 @@ def _start(apps: Apps, place: int, number: int, started_s: float, ready_s: float
     times[GONE] = times[FREE] = math.inf
     times[WORK] = 0.0
     places = apps.places[place, row]
-    places[NEXT] = places[HEAD] = places[WAITING] = 0
+    places[NEXT] = places[TURN] = 0
     for slot in range(apps.slots.shape[2]):
         apps.slots[place, row, slot] = -math.inf
+    for turn in range(apps.starts.shape[2]):
+        apps.starts[place, row, turn] = -math.inf
 
 
 @compiled

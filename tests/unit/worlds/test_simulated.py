@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from infra_gym.definitions.catalog import find_definition
 from infra_gym.definitions.models import CounterMetric, GaugeMetric, HistogramMetric, Metric
 from infra_gym.errors import DefinitionError, NotReadyError
+from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.worlds.simulated import SimulatedWorld
 
 DEFINITION = find_definition("SimpleK8sWebApp-v0")
@@ -14,8 +18,10 @@ def with_metric(name: str, metric: Metric) -> SimulatedWorld:
     return twin(DEFINITION.model_copy(update={"metrics": {**DEFINITION.metrics, name: metric}}))
 
 
-def twin(definition=DEFINITION) -> SimulatedWorld:
-    return SimulatedWorld(definition, workload=definition.workload, interval_s=15.0, time_scale=4.0)
+def twin(definition=DEFINITION, **rest) -> SimulatedWorld:
+    return SimulatedWorld(
+        definition, workload=definition.workload, interval_s=15.0, time_scale=4.0, **rest
+    )
 
 
 def test_it_has_every_measured_metric_of_the_definition():
@@ -96,6 +102,62 @@ def test_another_histogram_is_refused_and_not_taken_for_the_latency():
     metrics = {**DEFINITION.metrics, "lateness": lateness}
     with pytest.raises(DefinitionError, match="siege_lateness_seconds"):
         twin(DEFINITION.model_copy(update={"metrics": metrics}))
+
+
+def test_parameters_reach_the_twin():
+    world = twin(parameters=WebAppParameters(overhead_s=0.3))
+    world.reset(1, {"replicas": 8}, "soft")
+    assert world.step({"replicas": 8}).values["within_slo"] == 0
+    slow = twin(parameters=WebAppParameters(boot_s=100.0, apply_s=2.0))
+    slow.reset(1, {"replicas": 2}, "soft")
+    reading = slow.step({"replicas": 3})
+    assert reading.by_label["replica_ready"] == {
+        "replica-0": 1.0,
+        "replica-1": 1.0,
+        "replica-2": 0.0,
+    }
+    assert reading.by_label["replica_started"]["replica-2"] == 2.0
+
+
+def test_each_episode_draws_from_a_spread_by_its_seed():
+    spread = WebAppSpread(WebAppParameters(overhead_s=0.0), WebAppParameters(overhead_s=0.2))
+    world = twin(parameters=spread)
+
+    def median(seed: int) -> float:
+        world.reset(seed, {"replicas": 8}, "soft")
+        return world.step({"replicas": 8}).values["latency_p50"]
+
+    medians = [median(seed) for seed in (1, 2, 3, 1)]
+    assert medians[0] == medians[3]
+    assert len(set(medians)) == 3
+    drawn = [spread.draw(seed).overhead_s for seed in range(200)]
+    assert 0 <= min(drawn) < 0.02
+    assert 0.18 < max(drawn) <= 0.2
+
+
+def test_services_of_the_definition_may_be_exponential():
+    def p95(service: str) -> float:
+        inputs = {
+            **DEFINITION.inputs,
+            "heater": {**DEFINITION.inputs["heater"], "service": service},
+        }
+        world = twin(DEFINITION.model_copy(update={"inputs": inputs}))
+        world.reset(1, {"replicas": 8}, "soft")
+        return world.step({"replicas": 8}).values["latency_p95"]
+
+    assert p95("exponential") > 1.5 * p95("constant")
+
+
+@pytest.mark.parametrize("le", ["0.26", "fast"])
+def test_a_bound_that_is_no_bucket_s_is_refused(le):
+    asked = CounterMetric(counter=f'siege_request_duration_seconds_bucket{{le="{le}"}}')
+    with pytest.raises(DefinitionError, match=r"Its bounds are 0\.005, 0\.01"):
+        with_metric("asked", asked)
+
+
+def test_numba_is_imported_when_a_simulator_begins():
+    program = "import sys, infra_gym.environments.make; sys.exit('numba' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_step_needs_a_reset():
