@@ -13,19 +13,22 @@ from infra_gym.errors import UsageError
 class WebAppParameters:
     """How fast a target is, beyond the inputs of its layers. The times are wall-clock seconds.
 
+    The defaults are what a probe of the target ``local`` gave on 2 cores, rounded; only the drain,
+    of which it tells little, is the heater's own. See ``benchmarks/README.md``, calibration.py.
+
     Raises:
         UsageError: A number that cannot be; names it.
     """
 
-    overhead_s: float = 0.003
+    overhead_s: float = 0.008
     """What network and programs add to the latency of an answer."""
-    boot_s: float = 1.0
+    boot_s: float = 0.4
     """From a replica's start until it takes requests."""
     drain_s: float = 1.0
     """How long a removed replica is still seen."""
     service_time_factor: float = 1.0
     """How long a service really takes, over the heater's ``service_time_s``; above 0."""
-    apply_s: float = 0.0
+    apply_s: float = 0.5
     """From a step's begin until its change is made: added replicas start, removed ones get no more
     requests. At the step's end it is made in any case."""
 

@@ -22,6 +22,7 @@ def recordings(write_log, calibration_of):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_known_parameters_lie_in_their_intervals(recordings):
     found = fit(recordings)
     for name in NAMES:

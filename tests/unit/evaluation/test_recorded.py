@@ -1,7 +1,8 @@
 """The fit against what target local really did: a probe, and the HPA under a bursty load.
 
-Recorded on 2 cores that other work kept busy (load average 4 to 8); the numbers are rounded, and
-what tells of the machine is left out.
+Recorded on 2 cores that other work kept busy (load average 4 to 8). The numbers are rounded, what
+tells of the machine is left out, and the probe's header was given the inputs, which logs did not
+have yet, and the schedules their hash of today.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def test_the_twin_counts_the_very_requests_that_were_counted():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_probe_predicts_another_policy_under_another_load():
     found = calibrate([PROBE], holdout=[OTHER])
     assert found.target == "local"

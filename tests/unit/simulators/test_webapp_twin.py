@@ -24,9 +24,9 @@ REAL = [field.name for field in fields(WebAppParameters)]
 
 
 def web_app(arrivals_s, **arguments) -> WebApp:
-    """A twin, whose :class:`WebAppParameters` are given among the rest."""
+    """A twin, whose :class:`WebAppParameters` are given among the rest; changes come at once."""
     real = {name: arguments.pop(name) for name in REAL if name in arguments}
-    return WebApp(arrivals_s, parameters=WebAppParameters(**real), **arguments)
+    return WebApp(arrivals_s, parameters=WebAppParameters(**{"apply_s": 0.0} | real), **arguments)
 
 
 def poisson(rate: float, seconds: float, seed: int) -> np.ndarray:
