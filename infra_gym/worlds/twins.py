@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from infra_gym.definitions.models import Definition
+from infra_gym.errors import DefinitionError
+from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.workloads import Workload
 from infra_gym.worlds.base import World
 from infra_gym.worlds.simulated import SimulatedWorld
@@ -10,7 +12,12 @@ from infra_gym.worlds.simulated_faas import SimulatedFaas
 
 
 def make_twin(
-    definition: Definition, *, workload: Workload, interval_s: float, time_scale: float
+    definition: Definition,
+    *,
+    workload: Workload,
+    interval_s: float,
+    time_scale: float,
+    parameters: WebAppParameters | WebAppSpread | None = None,
 ) -> World:
     """The world behind the target ``sim``, and behind a dry run.
 
@@ -19,9 +26,22 @@ def make_twin(
         workload: The load.
         interval_s: Seconds of a step.
         time_scale: Modelled seconds in one second.
+        parameters: Of the web app's twin: a point, or what is drawn from episode by episode.
 
     Raises:
-        DefinitionError: No such simulator, or a control or metric that it does not have.
+        DefinitionError: No such simulator, or a control, metric or calibration that it does not
+            have.
     """
-    kind = SimulatedFaas if definition.simulator == "faas" else SimulatedWorld
-    return kind(definition, workload=workload, interval_s=interval_s, time_scale=time_scale)
+    if definition.simulator != "faas":
+        return SimulatedWorld(
+            definition,
+            workload=workload,
+            interval_s=interval_s,
+            time_scale=time_scale,
+            parameters=parameters,
+        )
+    if parameters is not None:
+        raise DefinitionError(f"{definition.id}: the simulator faas has no calibration")
+    return SimulatedFaas(
+        definition, workload=workload, interval_s=interval_s, time_scale=time_scale
+    )
