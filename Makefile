@@ -3,6 +3,7 @@
 # make lint   style, types, import contracts, Terraform's format
 # make full   the tests that take long
 # make cluster  the tests on the cluster that INFRA_GYM_TEST_KUBECONFIG names
+# make digitalocean  the tests of DigitalOcean's layers, on a fake account
 # make wheel  builds the wheel and tests it from outside the checkout
 # make kind   a Kubernetes cluster on this machine, where there are Docker and kind
 # make clean  removes what these made
@@ -13,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test lint full cluster wheel clean terraform prometheus
+.PHONY: demo test lint full cluster digitalocean wheel clean terraform prometheus
 
 demo: $(VENV)/installed terraform prometheus
 	$(BIN)/infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20
@@ -26,10 +27,14 @@ test: $(VENV)/installed-dev terraform prometheus
 		tests/local tests/examples
 
 full: $(VENV)/installed-dev terraform prometheus
-	scripts/second-look.sh $(PYTEST) -m slow tests
+	scripts/second-look.sh $(PYTEST) -m slow --numprocesses=2 --dist=loadfile \
+		tests/unit tests/contract tests/local tests/examples
 
 cluster: $(VENV)/installed-dev terraform
 	scripts/second-look.sh $(PYTEST) --numprocesses=2 --dist=loadfile tests/cluster
+
+digitalocean: $(VENV)/installed-dev terraform
+	scripts/second-look.sh $(PYTEST) --numprocesses=2 --dist=loadfile tests/digitalocean
 
 lint: $(VENV)/installed-dev terraform
 	$(BIN)/ruff check
