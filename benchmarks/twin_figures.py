@@ -58,9 +58,8 @@ def bare(arrivals: np.ndarray, replicas: int) -> tuple[int, Turn]:
     return len(arrivals), turn
 
 
-def twin(arrivals: np.ndarray, replicas: int) -> tuple[int, Turn]:
-    """All requests in steps of 900."""
-    ends = arrivals[899::900]
+def twin(arrivals: np.ndarray, replicas: int, requests_a_step: int) -> tuple[int, Turn]:
+    ends = arrivals[requests_a_step - 1 :: requests_a_step]
 
     def turn() -> None:
         app = WebApp(arrivals, replicas=replicas, max_replicas=10)
@@ -146,11 +145,19 @@ def kernel_figures(rounds: int) -> Iterator[Figure]:
     }
     for name, (rate, replicas) in loads.items():
         arrivals = poisson(rate, 90_000)
-        speed = rates({"twin": twin(arrivals, replicas), "bare": bare(arrivals, replicas)}, rounds)
+        speed = rates(
+            {
+                "twin": twin(arrivals, replicas, len(arrivals)),
+                "steps": twin(arrivals, replicas, 900),
+                "bare": bare(arrivals, replicas),
+            },
+            rounds,
+        )
         yield Figure(
             name, speed["twin"], "requests/s", f"bare compiled loop: {speed['bare']:,.0f}",
             speed["twin"] / speed["bare"], "goal 20,000,000, must 10,000,000",
         )  # fmt: skip
+        yield Figure("the same, counts told after every 900", speed["steps"], "requests/s")
 
 
 def environment_figures(rounds: int) -> Iterator[Figure]:

@@ -32,9 +32,12 @@ def register_all() -> None:
     for environment_id in definition_ids():
         if environment_id in gym.registry:
             continue
+        steps: int | None = None
+        vector: str | None = None
         try:
             found = find_definition(environment_id)
-            steps, vector = found.max_episode_steps, VECTOR_ENTRY_POINTS.get(found.simulator or "")
+            steps = found.max_episode_steps
+            vector = VECTOR_ENTRY_POINTS.get(found.simulator or "")
         except DefinitionError:
             # Somebody's unfinished file must not take every other environment away, nor be talked
             # of by those who do not ask for it: making it tells what is wrong.

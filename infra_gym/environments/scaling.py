@@ -21,6 +21,7 @@ from infra_gym.environments.vector import (
     check_step,
     count,
     ends,
+    not_reset,
     reset_mask,
     seeds,
     whole_numbers,
@@ -333,7 +334,9 @@ class ScalingVectorEnv(VectorEnv[Array, ArrayLike, NDArray[Any]]):
             EpisodeOverError: Without autoreset: an environment's episode is over.
             NotReadyError: ``reset`` comes first.
         """
-        check_step(begun=self._series is not None, ended=self._ended, mode=self._autoreset)
+        if self._series is None:
+            raise not_reset()
+        check_step(begun=True, ended=self._ended, mode=self._autoreset)
         before = np.flatnonzero(self._ended)
         if self._scenario.influx.endless:
             self._lengthen()

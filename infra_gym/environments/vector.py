@@ -128,6 +128,11 @@ def check_first(mask: NDArray[np.bool_]) -> None:
         raise NotReadyError("The first reset must be of all environments.", next_command=RESET)
 
 
+def not_reset() -> NotReadyError:
+    """A step came before the first reset."""
+    return NotReadyError("A step is not possible: reset was not called.", next_command=RESET)
+
+
 def check_step(*, begun: bool, ended: NDArray[np.bool_], mode: AutoresetMode) -> None:
     """Whether a step is possible.
 
@@ -136,7 +141,7 @@ def check_step(*, begun: bool, ended: NDArray[np.bool_], mode: AutoresetMode) ->
         EpisodeOverError: Without autoreset: an environment's episode is over.
     """
     if not begun:
-        raise NotReadyError("A step is not possible: reset was not called.", next_command=RESET)
+        raise not_reset()
     if mode == AutoresetMode.DISABLED and ended.any():
         raise EpisodeOverError(
             f"The episodes of environments {np.flatnonzero(ended).tolist()} are over.",

@@ -57,8 +57,9 @@ class ColumnExpression:
                     count = 1 if operation in _UNARY else 3 if operation is Operation.CHOOSE else 2
                     operands = stack[-count:]
                     stack[-count:] = [_OPERATIONS[operation](*operands)]
-        result = np.empty(number)
-        result[:] = stack[0]
+        result = stack[0]
+        if result.shape != (number,) or any(result is column for column in values.values()):
+            return np.full(number, result)
         return result
 
     def _column(self, values: Mapping[str, Column], place: int) -> Column:
@@ -112,7 +113,7 @@ def _one_of_two(better: Callable[[Column, Column], NDArray[np.bool_]]) -> Callab
     """The first of the two, unless the second is better: which of 0.0 and -0.0 matters."""
 
     def pick(a: Column, b: Column) -> Column:
-        return np.where(np.isnan(a) | np.isnan(b), np.nan, np.where(better(b, a), b, a))
+        return np.where(better(b, a) | np.isnan(b), b, a)
 
     return pick
 

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from infra_gym.errors import SettingsError
 from infra_gym.simulators.compilation import compiled
-from infra_gym.simulators.draws import KEYS, uniform
+from infra_gym.simulators.draws import KEYS as KEYS
+from infra_gym.simulators.draws import uniform
 
 Array = NDArray[np.float64]
 

@@ -181,7 +181,7 @@ def _find(table: Array, row: int, goal: float, span_s: float, load: float) -> tu
 
 @compiled
 def _between(table: Array, row: int, way: float, column: int) -> float:
-    return table[row, column] + way * (table[row + 1, column] - table[row, column])
+    return float(table[row, column] + way * (table[row + 1, column] - table[row, column]))
 
 
 @compiled
@@ -192,7 +192,7 @@ def _spread(requests: float, position: float, table: Array, within: Array) -> fl
     here, there = requests * (1 - way), requests * way
     for bound in range(table.shape[1] - WITHIN):
         within[bound] += here * table[row, WITHIN + bound] + there * table[row + 1, WITHIN + bound]
-    return here * table[row, TIMEOUTS] + there * table[row + 1, TIMEOUTS]
+    return float(here * table[row, TIMEOUTS] + there * table[row + 1, TIMEOUTS])
 
 
 @compiled
@@ -202,7 +202,7 @@ def _drain(states: Array, place: int, span_s: float, rules: Array) -> float:
     states[place, LEAVING] -= done
     if states[place, LEAVING] == 0.0:
         states[place, DRAINS] = 0.0
-    return done * rules[SERVICE_TIME] / rules[SLOTS]
+    return float(done * rules[SERVICE_TIME] / rules[SLOTS])
 
 
 @compiled
@@ -315,7 +315,7 @@ def _measure(
     table: Array,
     metrics: Array,
     bounds_s: Array,
-    buckets: Array,
+    buckets: NDArray[np.int64],
     totals: Array,
     within: Array,
     values: Array,
@@ -343,7 +343,7 @@ def begin_all(
     table: Array,
     metrics: Array,
     bounds_s: Array,
-    buckets: Array,
+    buckets: NDArray[np.int64],
     values: Array,
 ) -> None:
     """Begin an episode of each of ``places``, with so many replicas; see :func:`step_all`."""
@@ -366,7 +366,7 @@ def step_all(
     guesses: NDArray[np.int64],
     metrics: Array,
     bounds_s: Array,
-    buckets: Array,
+    buckets: NDArray[np.int64],
     values: Array,
 ) -> None:
     """A step of each environment that is not ``idle``, with ``wanted`` replicas in each.

@@ -73,10 +73,10 @@ def queue_table(
             [replica.number, replica.served, replica.blocked, flying, 1 - answered, *within]
         )
     table = np.array(rows)
-    within = table[:, WITHIN:]
-    np.maximum.accumulate(within, axis=1, out=within)
-    low = int(np.argmax((within > 0).any(axis=0)))
-    partly = (within < 1 - table[:, TIMEOUTS, None]).any(axis=0)
+    shares = table[:, WITHIN:]
+    np.maximum.accumulate(shares, axis=1, out=shares)
+    low = int(np.argmax((shares > 0).any(axis=0)))
+    partly = (shares < 1 - table[:, TIMEOUTS, None]).any(axis=0)
     high = max(low, int(np.flatnonzero(partly).max(initial=-1)) + 1)
     table = np.delete(
         table, [*range(WITHIN, WITHIN + low), *range(WITHIN + high, table.shape[1])], 1
@@ -91,7 +91,8 @@ GUESSES_PER_CAPACITY = 200
 def guesses() -> NDArray[np.int64]:
     """The row of the table for each of many loads; the last one holds for all that are higher."""
     loads = np.arange(int(1.2 * GUESSES_PER_CAPACITY) + 1) / GUESSES_PER_CAPACITY
-    return np.searchsorted(_loads(), loads + 1e-9, side="right") - 1
+    rows = np.searchsorted(_loads(), loads + 1e-9, side="right") - 1
+    return np.asarray(rows, dtype=np.int64)
 
 
 def _loads() -> Array:
@@ -165,7 +166,7 @@ def _stationary(slots: int, places: int, offered: float) -> Array:
 def _poisson(mean: float, count: int) -> Array:
     """Chances of 0 to ``count`` - 1."""
     if mean == 0:
-        return np.eye(1, count)[0]
+        return np.asarray(np.eye(1, count)[0], dtype=np.float64)
     number = np.arange(count)
     factorials = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, count)))))
     return np.asarray(np.exp(number * math.log(mean) - mean - factorials))

@@ -35,9 +35,9 @@ def _quantile_of_answers(rank: float, bounds_s: Array, within: Array) -> float:
     for place in range(last):
         bucket += within[place] < rank
     if bucket == last:
-        return bounds_s[last - 1]
+        return float(bounds_s[last - 1])
     low_s, below = (bounds_s[bucket - 1], within[bucket - 1]) if bucket else (0.0, 0.0)
-    return low_s + (bounds_s[bucket] - low_s) * (rank - below) / (within[bucket] - below)
+    return float(low_s + (bounds_s[bucket] - low_s) * (rank - below) / (within[bucket] - below))
 
 
 @compiled
@@ -46,7 +46,7 @@ def _quantile(
     metrics: Array,
     metric: int,
     bounds_s: Array,
-    buckets: Array,
+    buckets: NDArray[np.int64],
     totals: Array,
     within: Array,
 ) -> float:
@@ -59,16 +59,16 @@ def _quantile(
             if buckets[code] <= bucket:
                 count += metrics[metric, CODES + code] * totals[code]
         if count >= rank:
-            return low_s + (bounds_s[bucket] - low_s) * (rank - below) / (count - below)
+            return float(low_s + (bounds_s[bucket] - low_s) * (rank - below) / (count - below))
         low_s, below = bounds_s[bucket], count
-    return bounds_s[last - 1]
+    return float(bounds_s[last - 1])
 
 
 @compiled
 def measure(
     metrics: Array,
     bounds_s: Array,
-    buckets: Array,
+    buckets: NDArray[np.int64],
     totals: Array,
     within: Array,
     gauges: tuple[float, float, float, float],

@@ -221,14 +221,15 @@ class ColumnTask:
         number: int,
     ) -> NDArray[np.float32]:
         entries = self._definition.observations
+        space = self.single_observation_space
         observations = np.empty((number, len(entries)), dtype=np.float32)
         for place, entry in enumerate(entries):
             value = metrics[entry.metric]
             if entry.change:
                 value = value - (before or metrics)[entry.metric]
-            observations[:, place] = value
-        space = self.single_observation_space
-        return np.clip(observations, space.low, space.high, out=observations)
+            bounded = np.maximum(value.astype(np.float32), space.low[place])
+            np.minimum(bounded, space.high[place], out=observations[:, place])
+        return observations
 
     def _indices(self, actions: Any) -> list[NDArray[np.int64]]:
         """For each control, which of its actions."""

@@ -187,7 +187,8 @@ class FluidBatch:
         spans = self._steps * fluid.SPANS
         samples = spans * _SAMPLES
         middles = (np.arange(samples) + 0.5) * (self._steps * self._interval_s / samples)
-        rates = self._workload.rate(middles * self._time_scale, np.random.default_rng(seed))
+        modelled = np.asarray(middles * self._time_scale, dtype=np.float64)
+        rates = self._workload.rate(modelled, np.random.default_rng(seed))
         return np.asarray(rates.reshape(spans, _SAMPLES).mean(axis=1))
 
 

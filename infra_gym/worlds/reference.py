@@ -125,7 +125,7 @@ class ReferenceBatch:
             self._apps,
             self._arrivals,
             self._lengths,
-            self.ticks * self._interval_s,
+            np.asarray(self.ticks * self._interval_s, dtype=np.float64),
             replicas,
             idle,
             self._measures.metrics,

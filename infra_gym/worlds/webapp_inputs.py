@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import DefinitionError
@@ -15,7 +16,7 @@ class WebAppInputs:
     control: str
     slots: int = 4
     service_time_s: float = 0.1
-    service: str = "constant"
+    service: Literal["constant", "exponential"] = "constant"
     queue_limit: int = 64
     timeout_s: float = 5.0
     max_in_flight: int = 512
