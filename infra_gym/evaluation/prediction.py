@@ -192,7 +192,8 @@ class Predictor:
 def _block(misses: Sequence[Array], rng: np.random.Generator) -> Array:
     """Errors of steps that followed each other; one recording's end is followed by its begin."""
     one = misses[rng.choice(len(misses), p=_shares([len(each) for each in misses]))]
-    return one[(rng.integers(len(one)) + np.arange(_BLOCK)) % len(one)]
+    block: Array = one[(rng.integers(len(one)) + np.arange(_BLOCK)) % len(one)]
+    return block
 
 
 def _shares(lengths: Sequence[int]) -> Array:
