@@ -109,7 +109,7 @@ def test_a_reset_that_cannot_get_ready_reports_why(definition, project, monkeypa
     try:
         with pytest.raises(NotReadyError, match="heater wants 2 pods") as told:
             env.reset(seed=1)
-        assert "--slots must be at least 1" in str(told.value), "the last words of its log"
+        assert "must be at least 1" in str(told.value), "the last words of its log"
         assert "heater" in str(told.value)
     finally:
         env.close()
