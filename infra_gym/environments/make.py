@@ -133,7 +133,6 @@ def _seconds(settings: Settings, *, has_stack: bool) -> float | None:
     return expiry_s if settings.max_seconds is None else min(settings.max_seconds, expiry_s)
 
 
-<<<<<<< HEAD
 def _parameters(
     definition: Definition, place: Place, calibration: str | Path | None, *, randomise: bool
 ) -> Parameters:
@@ -142,20 +141,6 @@ def _parameters(
         raise SettingsError(
             "randomise needs a calibration, whose spread it draws from.",
             next_command=f"infra-gym probe {definition.id}, then infra-gym calibrate LOG",
-=======
-def _place(
-    definition: Definition, settings: Settings, interval_s: float | None, workload: Workload
-) -> Place:
-    target = settings.target
-    declared = definition.interval_s.get(target)
-    has_target = target in definition.layers or (target == "sim" and definition.simulator)
-    if declared is None or not has_target:
-        targets = sorted([*definition.layers, *(["sim"] if definition.simulator else [])])
-        other = "local" if "local" in targets else targets[0]
-        raise SettingsError(
-            f"{definition.id} has no target {target!r}. Its targets: {', '.join(targets)}.",
-            next_command=f'gym.make("{definition.id}", target="{other}"), or --target {other}',
->>>>>>> k8s
         )
     if calibration is None:
         return None

@@ -60,10 +60,10 @@ def find_place(
     has_target = target in definition.layers or (target == "sim" and definition.simulator)
     if declared is None or not has_target:
         targets = sorted([*definition.layers, *(["sim"] if definition.simulator else [])])
+        other = "local" if "local" in targets else targets[0]
         raise SettingsError(
             f"{definition.id} has no target {target!r}. Its targets: {', '.join(targets)}.",
-            next_command=f'gym.make("{definition.id}", target="{targets[0]}"), '
-            f"or --target {targets[0]}",
+            next_command=f'gym.make("{definition.id}", target="{other}"), or --target {other}',
         )
     interval = declared if interval_s is None else interval_s
     if not isinstance(interval, int | float) or not 0.5 <= interval < float("inf"):
