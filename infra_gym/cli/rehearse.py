@@ -114,6 +114,7 @@ def _environ(account: FakeDigitalOcean, store: ObjectStore, folder: Path) -> dic
         "INFRA_GYM_STATE__REGION": "nyc3",
         "INFRA_GYM_STATE__ENDPOINT": store.url,
         "INFRA_GYM_DATA_FOLDER": str(folder / "data"),
+        "INFRA_GYM_SPEND_MONEY": "true",
         # The cluster behind has no nodes that are kept for the app.
         "TF_VAR_pool": "",
     }

@@ -96,6 +96,8 @@ class Settings(BaseSettings):
     """Wall-clock seconds that one environment may live; then an episode is truncated."""
     ready_seconds: float | None = Field(default=None, gt=0)
     """Seconds that a reset waits for the stack to become ready; default: 90, on a cluster 300."""
+    spend_money: bool = False
+    """Whether layers of ``do`` may be applied, which a DigitalOcean account is billed for."""
     expiry_hours: float = Field(default=24, gt=0)
     """Hours after which a stack counts as forgotten and may be swept."""
     data_folder: Folder = Field(

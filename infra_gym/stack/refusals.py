@@ -120,6 +120,23 @@ def explain_away(
     return error
 
 
+def refuse_to_spend(identity: Identity, layers: Sequence[str], *, allowed: bool) -> None:
+    """Refuse to make what an account is billed for, unless somebody has said so.
+
+    Raises:
+        StackError: A layer of ``do`` is among them, and nobody has.
+    """
+    billed = [layer for layer in layers if layer.startswith("do/")]
+    if billed and not allowed:
+        raise StackError(
+            f"{', '.join(billed)}: a DigitalOcean account would be billed, until all is destroyed.",
+            environment=str(identity),
+            target=identity.target,
+            next_command="infra-gym rehearse ID costs nothing; to spend money: "
+            "export INFRA_GYM_SPEND_MONEY=true, and repeat the command",
+        )
+
+
 def refuse_missing(
     identity: Identity,
     wired: Mapping[str, Mapping[str, Any]],

@@ -46,6 +46,7 @@ from infra_gym.stack.refusals import (
     refuse_another,
     refuse_missing,
     refuse_to_forget,
+    refuse_to_spend,
     results,
 )
 from infra_gym.stack.run_directory import RunFolder
@@ -307,6 +308,7 @@ class Stack:
             wired = {layer: self._wired(layer, given.get(layer, {})) for layer in chosen}
             order = self._order(wired).only({*chosen})
             refuse_missing(self._identity, wired, self._runs.records)
+            refuse_to_spend(self._identity, chosen, allowed=self.settings.spend_money)
             self._claim()
             outcome = run_layers(
                 order,
