@@ -33,6 +33,7 @@ message without a traceback and exits with :attr:`InfraGymError.exit_code`.
     │   ├── ClusterUnreachableError it is down, slow or cut off: it may come back
     │   └── ClusterRefusedError     it does not accept the credentials, or a right is missing
     ├── CloudError                  a cloud account cannot be used, or refuses something
+    │   ├── CloudMissingError       the account has no such thing (any more)
     │   └── CloudRefusedError       it does not accept the token, or a right is missing
     ├── RemoteError                 a server of environments refused, failed or went away
     └── WorkersError                Ray cannot be reached, or has no room
@@ -238,6 +239,10 @@ class ClusterRefusedError(ClusterError):
 
 class CloudError(InfraGymError):
     """A cloud account cannot be used, or refuses something."""
+
+
+class CloudMissingError(CloudError):
+    """The account has no such thing."""
 
 
 class CloudRefusedError(CloudError):

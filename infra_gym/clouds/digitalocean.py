@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from infra_gym.errors import CloudError, CloudRefusedError, SettingsError
+from infra_gym.errors import CloudError, CloudMissingError, CloudRefusedError, SettingsError
 
 if TYPE_CHECKING:
     import pydo
@@ -203,6 +203,8 @@ def _refused(what: str, status: int, message: str) -> CloudError:
             "write; make a new one at https://cloud.digitalocean.com/account/api/tokens, and "
             "repeat the command: what is there already goes on",
         )
+    if status == 404:
+        return CloudMissingError(words)
     if status == 429:
         return CloudError(words, next_command="wait a minute, then repeat the command")
     return CloudError(words)

@@ -211,7 +211,13 @@ class WebAppVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         measured, empty = self._world.read(places)
         zeros = np.zeros(len(places))
         part = self._task.outcome(
-            measured, still.controls, None, seconds=zeros, last_action=zeros, empty=empty
+            measured,
+            still.controls,
+            None,
+            seconds=zeros,
+            last_action=zeros,
+            clipped=still.clipped,
+            empty=empty,
         )
         part.rewards[:] = 0.0
         moves.overwrite(places, still)
@@ -230,6 +236,7 @@ class WebAppVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             None if self._last is None else self._last.metrics,
             seconds=until_s - since_s,
             last_action=moves.last_action,
+            clipped=moves.clipped,
             empty=empty,
         )
 

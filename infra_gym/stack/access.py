@@ -49,6 +49,7 @@ class ClusterAccess:
         self._folder = folder
         self._connect = connect or _connect
         self._credentials = credentials or _credentials
+        self._made: str | None = None
         self.cluster: Cluster | None = None
         """The cluster, once it was reached."""
         self.identity: str | None = None
@@ -63,6 +64,9 @@ class ClusterAccess:
         Raises:
             ClusterError: There is no kubeconfig, or the cluster does not answer or refuses.
         """
+        if self.cluster is not None and made != self._made:
+            self.cluster.close()
+            self.cluster = None
         if self.cluster is None:
             if made is None:
                 cluster = self._connect(self._settings.kubeconfig, self._settings.kube_context)
@@ -70,7 +74,7 @@ class ClusterAccess:
                 cluster = self._connect(self._kubeconfig_of(made), None)
             self.identity = cluster.identity()
             self._terraform.add_environment(cluster.environment())
-            self.cluster = cluster
+            self.cluster, self._made = cluster, made
 
     def named(self) -> str:
         """Which cluster it is to be, in words; nobody is asked.

@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING, Any, Self
 from infra_gym.definitions.catalog import find_layer
 from infra_gym.definitions.models import Definition
 from infra_gym.definitions.parts import full_name
-from infra_gym.errors import ClusterError, StackError, StackLockedError, StateBackendError
+from infra_gym.errors import (
+    CloudMissingError,
+    ClusterError,
+    StackError,
+    StackLockedError,
+    StateBackendError,
+)
 from infra_gym.settings import Settings
 from infra_gym.stack.access import (
     CLUSTER_ID,
@@ -160,6 +166,7 @@ class Stack:
             on_event=self._on_event,
         )
         self._reaching = threading.Lock()
+        self._cluster_is_gone = False
         self._layer_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     # ---------------------------------------------------------------- the cluster
@@ -487,15 +494,22 @@ class Stack:
             self._access.open(made)
         except ClusterError as error:
             raise explain_away(self._identity, self._record, error) from error
-        self._identity = replace(self._identity, cluster=self._access.identity)
-        refuse_another(self._identity, self._record)
+        except CloudMissingError:
+            self._cluster_is_gone = True  # for good: its own account says so
+            return
+        self._cluster_is_gone = False
+        if made is None:  # else the ledger's own cluster, even where it was made anew
+            self._identity = replace(self._identity, cluster=self._access.identity)
+            refuse_another(self._identity, self._record)
 
     def _reach_cluster_for(self, layer: str) -> None:
         """Reach a cluster that this very run has made, when the first layer needs it."""
-        if on_cluster([layer]) and self.cluster is None:
+        if on_cluster([layer]) and (self.cluster is None or self._cluster_maker() is not None):
             with self._reaching:
+                before = self.cluster
                 self._reach_cluster()
-                self._claim()
+                if self.cluster is not before:
+                    self._claim()
 
     def _cluster_maker(self) -> str | None:
         """The layer that makes the cluster which others of the stack need, if one does."""
@@ -579,7 +593,10 @@ class Stack:
     def _destroy_one(self, layer: str) -> None:
         with self._layer_locks[layer]:
             self._reach_cluster_for(layer)
-            self._runs.destroy(layer)
+            if self._cluster_is_gone and on_cluster([layer]):
+                self._runs.forget(layer)
+            else:
+                self._runs.destroy(layer)
             self._run_variables.release_ports(layer)
 
     def _recorded_output(self, wired: Wire) -> Any:

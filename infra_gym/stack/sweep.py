@@ -14,20 +14,24 @@ from datetime import datetime
 from typing import Literal
 
 from infra_gym.clouds.digitalocean_runs import CloudRun, digest_of
+from infra_gym.errors import StackError
 from infra_gym.stack.ledger import Ledger, StackRecord
 from infra_gym.stack.lock import Owner, StackLock
 from infra_gym.stack.storage import Storage
 
-Verdict = Literal["live", "kept", "expired", "dead", "unknown"]
+Verdict = Literal["live", "kept", "expired", "dead", "unknown", "unreadable"]
 """``live``: its run goes on. ``kept``: left standing on purpose, and not expired. ``expired``: past
 its expiry, and no run works on it. ``dead``: its run is gone and did not give it back. ``unknown``:
-in the account, in no ledger that can be seen, and not expired."""
+in the account, in no ledger that can be seen, and not expired. ``unreadable``: its ledger or lock
+cannot be understood."""
 
 ORPHANS: tuple[Verdict, ...] = ("expired", "dead")
 """What a sweep destroys without being told more."""
 
 _ROOT = "infrastructure/"
 _STACK = "/ledger/stack.json"
+_CLOUD_CORE = "do/core"
+"""The layer whose output ``name`` all things in the account have."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Leftover:
     @property
     def name(self) -> str:
         """``PROJECT/ENVIRONMENT``, else the name of its things in the cloud."""
-        return f"{self.project}/{self.environment}" if self.record else self.cloud[0].name
+        return f"{self.project}/{self.environment}" if self.project else self.cloud[0].name
 
     @property
     def is_orphan(self) -> bool:
@@ -78,10 +82,14 @@ def find_leftovers(
         by_digest.setdefault(run.digest, []).append(run)
     found = []
     for project, environment in _recorded(storage):
-        record = Ledger(storage, project, environment).stack()
-        if record is not None:
-            cloud = tuple(by_digest.pop(digest_of(project, environment), ()))
-            found.append(_judge(storage, project, environment, record, cloud, moment))
+        same = by_digest.get(digest_of(project, environment), [])
+        try:
+            one = _judge(storage, project, environment, same, moment)
+        except StackError:  # one that cannot be read must not keep the others
+            one = Leftover("unreadable", moment, project, environment, cloud=tuple(same))
+        if one is not None:
+            same[:] = [run for run in same if run not in one.cloud]
+            found.append(one)
     for run in (run for others in by_digest.values() for run in others):
         verdict: Verdict = "expired" if run.expires < moment else "unknown"
         found.append(Leftover(verdict, run.expires, cloud=(run,)))
@@ -110,6 +118,16 @@ def choose(
     return [one for one in leftovers if one in chosen]
 
 
+def _title(storage: Storage, project: str, environment: str) -> str | None:
+    """The name of the stack's things in the cloud, where its ledger tells.
+
+    Two people's stacks may have the same project and environment in two ledgers: only what the
+    ledger itself made belongs to it.
+    """
+    core = Ledger(storage, project, environment).layers().get(_CLOUD_CORE)
+    return None if core is None else core.outputs.get("name")
+
+
 def _recorded(storage: Storage) -> list[tuple[str, str]]:
     """Project and environment of every ledger."""
     found = []
@@ -121,13 +139,14 @@ def _recorded(storage: Storage) -> list[tuple[str, str]]:
 
 
 def _judge(
-    storage: Storage,
-    project: str,
-    environment: str,
-    record: StackRecord,
-    cloud: tuple[CloudRun, ...],
-    moment: datetime,
-) -> Leftover:
+    storage: Storage, project: str, environment: str, same: Sequence[CloudRun], moment: datetime
+) -> Leftover | None:
+    """What is to be said of one ledger's stack; ``same``: runs that may be its own."""
+    record = Ledger(storage, project, environment).stack()
+    if record is None:
+        return None
+    title = _title(storage, project, environment)
+    cloud = tuple(run for run in same if run.title == title)
     lock = StackLock(storage, project, environment)
     owner = lock.holder()
     verdict: Verdict

@@ -129,8 +129,10 @@ class ColumnTask:
             wished[name] = (
                 control.low + index if changes is None else current[name] + changes[index]
             )
-            controls[name] = np.minimum(np.maximum(wished[name], control.low), control.high)
-            clipped[name] = wished[name] != controls[name]
+            inside = np.minimum(np.maximum(wished[name], control.low), control.high)
+            clipped[name] = wished[name] != inside
+            kept = clipped[name] & (control.beyond == "keep")
+            controls[name] = np.where(kept, current[name], inside)
         first = next(iter(controls))
         last_action = (wished[first] - current[first]).astype(np.float64)
         return ColumnMoves(controls, last_action, clipped)
@@ -143,6 +145,7 @@ class ColumnTask:
         *,
         seconds: Column,
         last_action: Column,
+        clipped: Masks,
         empty: Mapping[str, NDArray[np.bool_]],
     ) -> ColumnOutcome:
         """Observations, rewards and cost of one interval.
@@ -154,6 +157,7 @@ class ColumnTask:
                 has changed.
             seconds: The interval's length on the world's clock.
             last_action: What the action asked of the first control, as a change.
+            clipped: Per control, where the action asked it to leave its bounds.
             empty: Where measured metrics had nothing to measure.
 
         Raises:
@@ -169,6 +173,7 @@ class ColumnTask:
             "cost_usd": self._meter.costs_usd(replicas, seconds),
             "cost_rate": self._meter.costs_usd(replicas, np.full(number, 3600.0)),
             "last_action": last_action,
+            "out_of_bounds": np.logical_or.reduce([*clipped.values()]).astype(np.float64),
             "interval_s": seconds,
         }
         without = self._compute(metrics, number)

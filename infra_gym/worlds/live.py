@@ -270,7 +270,9 @@ class LiveWorld:
         if self._pods is not None and self._pods.lost:
             mode = "full"
         elif self._episode is not None and self._episode.scene.load is not None:
-            self._episode.scene.load.pause()
+            # One that is gone, or does not answer, is no reason not to begin anew.
+            with suppress(WorldError):
+                self._episode.scene.load.pause()
         if mode != "soft":
             self._ways.clear()
         self._episode = None
@@ -315,12 +317,22 @@ class LiveWorld:
         """By control, what there is: as the cluster says it, else as its metric counts."""
         found: dict[str, float] = {}
         for name, control in self._definition.controls.items():
-            counted = self._pods.wanted(control.layer) if self._pods is not None else None
+            try:
+                counted = self._pods.wanted(control.layer) if self._pods is not None else None
+            except ClusterUnreachableError:
+                continue  # not counted is no mismatch; the step's numbers are there already
             if counted is not None and control.input == "replicas":
                 found[name] = float(counted)
             elif control.existing is not None:
                 found[name] = values[control.existing]
         return found
+
+    def _troubles(self) -> list[dict[str, Any]]:
+        """What keeps pods from working, as far as the cluster answers."""
+        if self._pods is not None:
+            with suppress(ClusterUnreachableError):
+                return self._pods.troubles()
+        return []
 
     def _refuse_restarted(self, started: float) -> None:
         """A siege engine that began anew has no schedule: its silence must not look like peace."""
@@ -404,7 +416,7 @@ class LiveWorld:
             notes={
                 "at": sample.at,
                 "pending": list(self._actuator.pending),
-                "pods": [] if self._pods is None else self._pods.troubles(),
+                "pods": self._troubles(),
                 **notes,
             },
         )

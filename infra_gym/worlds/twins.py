@@ -8,7 +8,6 @@ from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSprea
 from infra_gym.workloads import Workload
 from infra_gym.worlds.base import World
 from infra_gym.worlds.simulated import SimulatedWorld
-from infra_gym.worlds.simulated_faas import SimulatedFaas
 
 
 def make_twin(
@@ -42,6 +41,8 @@ def make_twin(
         )
     if parameters is not None:
         raise DefinitionError(f"{definition.id}: the simulator faas has no calibration")
+    from infra_gym.worlds.simulated_faas import SimulatedFaas  # brings numba, which takes a while
+
     return SimulatedFaas(
         definition, workload=workload, interval_s=interval_s, time_scale=time_scale
     )

@@ -291,7 +291,7 @@ def play_requests(server_options, requests, **work):
         async with FakeServer(**server_options) as server:
             loop = asyncio.get_running_loop()
             querying = postgresql.QueryWork(
-                heater.TimedWork(loop, work["slots"], 0.01),
+                heater.TimedWork(loop, work["slots"], lambda: 0.01),
                 query="SELECT 1",
                 environ=server.environ(),
                 **work,

@@ -81,7 +81,7 @@ def test_what_is_no_list_of_seeds_says_what_is(text):
         ((ID, "--agent", "hpa,fixed", "--parameter", "replicas=2"), "whose is it?"),
         ((ID, "--parameter", "fixd.replicas=2", "--agent", "fixed"), "Did you mean 'fixed'?"),
         ((ID, "--ray", "auto"), "--ray: how many workers?"),
-        (("Simplek8sWebAp-v0",), f"Did you mean '{ID}'?"),
+        (("Simplek8sWebAp-v0",), f"Did you mean '{ID}'"),
         ((ID, "--target", "mars"), "target"),
     ],
 )

@@ -18,7 +18,7 @@ from infra_gym.simulators.webapp_counts import BUCKETS_S
 from infra_gym.simulators.webapp_parameters import WebAppParameters
 
 # One worker compiles, once, what all of these need.
-pytestmark = pytest.mark.xdist_group("webapp")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("webapp")]
 
 RUNS, REQUESTS, LOOKS, T_999 = 20, 20_000, 300, 3.883
 SERVICE_S = 0.1

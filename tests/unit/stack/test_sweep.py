@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from infra_gym.clouds.digitalocean_runs import CloudRun, digest_of
-from infra_gym.stack.ledger import Ledger, StackRecord
+from infra_gym.stack.ledger import LayerRecord, Ledger, StackRecord
 from infra_gym.stack.lock import Owner, StackLock
 from infra_gym.stack.storage import FolderStorage
 from infra_gym.stack.sweep import choose, find_leftovers
@@ -31,6 +31,22 @@ def record(storage, environment, *, expires):
             created=NOW - 5 * HOUR,
             expires=expires,
             owner=Owner.of_this_process(1),
+        )
+    )
+
+
+def made_in_the_cloud(storage, environment, title):
+    """The record of the layer that names the stack's things."""
+    Ledger(storage, "p", environment).write(
+        LayerRecord(
+            layer="do/core",
+            status="applied",
+            outputs={"name": title},
+            owner=Owner.of_this_process(1),
+            started=NOW,
+            updated=NOW,
+            source_hash="",
+            terraform="terraform 1.11.4",
         )
     )
 
@@ -82,7 +98,9 @@ def test_a_name_tells_where_no_ledger_does(storage, expires, verdict):
 def test_a_live_stack_is_not_judged_by_the_expiry_in_its_name(storage):
     record(storage, "e", expires=NOW + HOUR)
     hold(storage, "e", alive=True)
-    (found,) = find_leftovers(storage, [run(expires=NOW - HOUR)], moment=NOW)
+    ours = run(expires=NOW - HOUR)
+    made_in_the_cloud(storage, "e", ours.title)
+    (found,) = find_leftovers(storage, [ours], moment=NOW)
     assert (found.verdict, len(found.cloud)) == ("live", 1)
 
 
@@ -91,6 +109,7 @@ def leftovers(storage):
     hold(storage, "dead", alive=False)
     record(storage, "live", expires=NOW + HOUR)
     hold(storage, "live", alive=True)
+    made_in_the_cloud(storage, "live", run("live", expires=NOW + HOUR).title)
     runs = [
         run("live", expires=NOW + HOUR),
         run("late", expires=NOW - HOUR),
@@ -127,3 +146,17 @@ def test_the_lock_of_a_sweeper_does_not_make_it_live(storage):
     lock.release()
     (free,) = find_leftovers(storage, [], moment=NOW)
     assert (held.verdict, free.verdict) == ("live", "expired")
+
+
+def test_the_same_names_in_another_ledger_are_anothers(storage):
+    record(storage, "e", expires=NOW - HOUR)
+    found = find_leftovers(storage, [run("e", expires=NOW + HOUR)], moment=NOW)
+    assert [(one.verdict, len(one.cloud)) for one in found] == [("expired", 0), ("unknown", 1)]
+
+
+def test_a_ledger_that_cannot_be_read_keeps_nobody_from_being_swept(storage):
+    record(storage, "late", expires=NOW - HOUR)
+    storage.write("infrastructure/p/odd/ledger/stack.json", b'{"version": 99}')
+    found = find_leftovers(storage, [run("odd", expires=NOW - HOUR)], moment=NOW)
+    assert {one.name: one.verdict for one in found} == {"p/late": "expired", "p/odd": "unreadable"}
+    assert [one.name for one in choose(found, (), expired_only=False)] == ["p/late"]
