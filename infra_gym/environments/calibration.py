@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from infra_gym.definitions.models import Definition
-from infra_gym.errors import SettingsError
+from infra_gym.errors import SettingsError, UsageError
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.worlds.twin_inputs import twin_inputs
 
@@ -84,6 +85,8 @@ class Calibration(_Strict):
 
     @model_validator(mode="after")
     def _ascends(self) -> Self:
+        if not {*self.names} <= {one.name for one in fields(WebAppParameters)}:
+            raise ValueError("names: not the simulator's parameters")
         for name in self.names:
             if getattr(self.low, name) > getattr(self.high, name):
                 raise ValueError(f"{name}: its low is above its high")
@@ -156,5 +159,10 @@ def _parsed(path: Path) -> Calibration:
             f"{path} is no calibration: {f'{place}: ' if place else ''}{first['msg']}.",
             next_command=f"infra-gym calibrate LOG --out {path}",
         ) from error
-    except ValueError as error:
-        raise SettingsError(f"{path} is no calibration: {error}.") from error
+    except (ValueError, RecursionError, UsageError) as error:
+        if isinstance(error, SettingsError):
+            raise
+        raise SettingsError(
+            f"{path} is no calibration: {error}.",
+            next_command=f"infra-gym calibrate LOG --out {path}",
+        ) from error

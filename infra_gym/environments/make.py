@@ -221,6 +221,11 @@ def _options(
 
 
 def _fluid(definition: Definition, place: Place, parameters: Parameters) -> World:
+    if definition.simulator != "webapp":
+        raise SettingsError(
+            f"{definition.id} has the simulator {definition.simulator}, which has no fluid form.",
+            next_command="leave fidelity out",
+        )
     if isinstance(parameters, WebAppSpread):
         raise SettingsError(
             "The fluid form cannot draw its parameters anew for every episode.",

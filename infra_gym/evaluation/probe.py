@@ -63,10 +63,11 @@ def plan_probe(
     Raises:
         UsageError: The environment cannot be probed, or not in so few or many steps.
     """
-    if tuple(definition.controls) != definition.replica_controls[:1] or not definition.simulator:
+    alone = tuple(definition.controls) == definition.replica_controls[:1]
+    if not alone or definition.simulator != "webapp":
         raise UsageError(
-            f"{definition.id} cannot be probed: that takes a simulator, and the number of replicas "
-            "as its only control."
+            f"{definition.id} cannot be probed: only the simulator webapp is calibrated, with the "
+            "number of replicas as the only control."
         )
     most = definition.max_episode_steps
     if not FEWEST_STEPS <= steps <= most:

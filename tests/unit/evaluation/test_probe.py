@@ -55,7 +55,7 @@ def test_too_few_or_many_steps_are_refused(steps):
 
 
 def test_an_environment_without_a_simulator_cannot_be_probed():
-    with pytest.raises(UsageError, match="cannot be probed: that takes a simulator"):
+    with pytest.raises(UsageError, match="cannot be probed: only the simulator webapp"):
         plan(definition=DEFINITION.model_copy(update={"simulator": None}))
 
 
