@@ -120,13 +120,14 @@ class Expression:
         Raises:
             ExpressionError: ``values`` lacks one of :attr:`names`.
         """
-        if not self.names <= values.keys():
+        try:
+            return self._evaluate(values)
+        except KeyError:
             name = min(self.names - values.keys())
             raise ExpressionError(
                 f"{name!r} has no value, and {self.text!r} needs it."
                 f"{did_you_mean(name, sorted(values))}"
-            )
-        return self._evaluate(values)
+            ) from None
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
@@ -308,6 +309,9 @@ class _Reader:
             )
         guarded = _guarded(function)
         arguments = [self._node(argument, depth + 1) for argument in node.args]
+        if len(arguments) == 2:  # the usual number, with one generator less
+            first, second = arguments
+            return lambda values: guarded(first(values), second(values))
         return lambda values: guarded(*(argument(values) for argument in arguments))
 
     def _refusal(self, problem: str, column: int) -> ExpressionError:

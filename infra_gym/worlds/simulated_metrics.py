@@ -8,7 +8,6 @@ A selector is read once, when the world is made; a step only evaluates what came
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from functools import reduce
 from operator import add
@@ -25,6 +24,7 @@ from infra_gym.definitions.models import (
 from infra_gym.errors import DefinitionError, MetricsError, did_you_mean
 from infra_gym.metrics import quantile_of_rising
 from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES, Counts
+from infra_gym.worlds.selectors import Selector
 
 Number = Callable[[Counts], float | None]
 """One metric's value; ``None``: there was nothing to measure."""
@@ -40,8 +40,6 @@ _GAUGES_BY_REPLICA: dict[str, NumbersByLabel] = {
     "replica_ready": lambda counts: {name: float(up) for name, up in counts.ready.items()},
     "replica_started": lambda counts: dict(counts.started_s),
 }
-_SELECTOR = re.compile(r"^\s*(\w+)\s*(?:\{(.*)\})?\s*$")
-_MATCHER = re.compile(r'^\s*(\w+)\s*(=~?)\s*"([^"]*)"\s*$')
 
 _REQUESTS = "siege_requests_total"
 _LATENCY = "siege_request_duration_seconds"
@@ -118,7 +116,10 @@ class _Asked:
         metric = self._metric
         if isinstance(metric, GaugeMetric):
             return self._known(_GAUGES_BY_REPLICA)
-        if not isinstance(metric, CounterMetric) or self._selector(metric.counter) != (_BUSY, {}):
+        if not isinstance(metric, CounterMetric):
+            raise self._unknown()
+        asked = self._selector(metric.counter)
+        if asked.name != _BUSY or asked.matchers:
             raise self._unknown()
         return _busy_rates if metric.rate else _busy_seconds
 
@@ -128,24 +129,20 @@ class _Asked:
         return gauges[self._name]
 
     def _total(self, metric: CounterMetric) -> Callable[[Counts], float]:
-        name, labels = self._selector(metric.counter)
-        if (name, labels) == (_BUSY, {}):
+        asked = self._selector(metric.counter)
+        if asked.name == _BUSY and not asked.matchers:
             return lambda counts: reduce(add, counts.busy_s.values(), 0.0)
-        if name == _REQUESTS and labels.keys() <= {"code"}:
-            return _requests(_codes(labels), len(BUCKETS_S) - 1)
-        bounds = labels.get("le", ())
-        if name == f"{_LATENCY}_bucket" and labels.keys() <= {"code", "le"} and len(bounds) == 1:
-            return _requests(_codes(labels), self._bucket(bounds[0]))
+        if asked.name == _REQUESTS and asked.matchers.keys() <= {"code"}:
+            return _requests(self._codes(asked), len(BUCKETS_S) - 1)
+        if asked.name == f"{_LATENCY}_bucket" and asked.matchers.keys() <= {"code", "le"}:
+            return _requests(self._codes(asked), self._bucket(asked))
         raise self._unknown()
 
     def _quantile(self, metric: HistogramMetric) -> Number:
-        name, labels = self._selector(metric.histogram)
-        if name != _LATENCY or not labels.keys() <= {"code"}:
+        asked = self._selector(metric.histogram)
+        if asked.name != _LATENCY or not asked.matchers.keys() <= {"code"}:
             raise self._unknown()
-        codes = _codes(labels)
-        if not codes:
-            raise self._unknown()
-        first, *others = codes
+        first, *others = self._codes(asked)
         starved = None
         if metric.starved == "high":
             observed = self._definition.observations
@@ -161,27 +158,25 @@ class _Asked:
 
         return number
 
-    def _bucket(self, bound: str) -> int:
-        """The bucket whose ``le`` is ``bound``."""
-        for bucket, bound_s in enumerate(BUCKETS_S):
-            if _as_number(bound) == bound_s:
-                return bucket
-        bounds = ", ".join(f"{bound_s:g}" for bound_s in BUCKETS_S)
-        raise self._unknown(f" Its bounds are {bounds}.")
+    def _bucket(self, asked: Selector) -> int:
+        """The bucket whose ``le`` is asked for."""
+        bucket = asked.bucket()
+        if bucket is None:
+            bounds = ", ".join(f"{bound_s:g}" for bound_s in BUCKETS_S)
+            raise self._unknown(f" Its bounds are {bounds}.")
+        return bucket
 
-    def _selector(self, text: str) -> tuple[str, dict[str, tuple[str, ...]]]:
-        """Name and wanted label values of ``name{code=~"200|timeout"}``."""
-        match = _SELECTOR.match(text)
-        if match is None:
+    def _codes(self, asked: Selector) -> tuple[str, ...]:
+        codes = asked.codes()
+        if not codes:
+            raise self._unknown(f" Its codes are {', '.join(CODES)}.")
+        return codes
+
+    def _selector(self, text: str) -> Selector:
+        asked = Selector.parse(text)
+        if asked is None:
             raise self._unknown()
-        labels = {}
-        for part in filter(None, (match[2] or "").split(",")):
-            matcher = _MATCHER.match(part)
-            if matcher is None:
-                raise self._unknown()
-            label, operator, value = matcher.groups()
-            labels[label] = tuple(value.split("|")) if operator == "=~" else (value,)
-        return match[1], labels
+        return asked
 
     def _unknown(self, hint: str = "") -> DefinitionError:
         asked = getattr(self._metric, "counter", None) or getattr(self._metric, "histogram", "")
@@ -192,19 +187,11 @@ class _Asked:
         )
 
 
-def _as_number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _codes(labels: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    return tuple(code for code in CODES if code in labels.get("code", CODES))
-
-
 def _requests(codes: tuple[str, ...], bucket: int) -> Callable[[Counts], float]:
     """Requests of these codes in the buckets up to this one."""
+    if len(codes) == 1:
+        (code,) = codes
+        return lambda counts: float(counts.latencies[code][bucket])
     return lambda counts: float(sum([counts.latencies[code][bucket] for code in codes]))
 
 
