@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.simulators.compilation import compiled
+from infra_gym.simulators.webapp_fluid_measures import measure_block
 from infra_gym.simulators.webapp_fluid_queue import (
     BLOCKED,
     FLYING_EACH,
@@ -40,11 +41,12 @@ from infra_gym.simulators.webapp_measures import (
     OK,
     REFUSED,
     TIMEOUT,
-    measure,
 )
 
 SPANS = 4
 """Parts of a step for which the load's mean is known."""
+_BLOCK = 128
+"""Environments whose metrics are told together: what they ended fits the nearest cache."""
 _ALIKE = 0.1
 """Two spans whose loads differ by no more than this share of their mean are taken as one."""
 
@@ -309,10 +311,8 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
 @compiled
 def _measure(
     states: Array,
-    place: int,
-    seconds: float,
+    places: NDArray[np.int64],
     rules: Array,
-    table: Array,
     metrics: Array,
     bounds_s: Array,
     buckets: NDArray[np.int64],
@@ -320,18 +320,18 @@ def _measure(
     within: Array,
     values: Array,
 ) -> None:
-    """What is told of one environment; ``within`` is filled up around what the table knows."""
+    """What is told of some environments; ``totals`` and ``within`` have a row for each."""
+    gauges, seconds = np.empty((places.size, 4)), np.empty(places.size)
+    for slot in range(places.size):
+        place = places[slot]
+        gauges[slot, 0], gauges[slot, 1] = states[place, BUSY], states[place, FLYING]
+        gauges[slot, 2], gauges[slot, 3] = states[place, EXISTING], states[place, READY]
+        tick = states[place, TICK]
+        seconds[slot] = tick * rules[INTERVAL] - max(0.0, tick - 1) * rules[INTERVAL]
     low = int(rules[LOW])
-    high = low + table.shape[1] - WITHIN
-    for bound in range(high, bounds_s.size):
-        within[bound] = totals[OK]
-    gauges = (
-        states[place, BUSY],
-        states[place, FLYING],
-        states[place, EXISTING],
-        states[place, READY],
+    measure_block(
+        metrics, bounds_s, buckets, low, totals, within, gauges, seconds, values, places
     )
-    measure(metrics, bounds_s, buckets, totals, within, gauges, seconds, values, place)
 
 
 @compiled
@@ -347,12 +347,11 @@ def begin_all(
     values: Array,
 ) -> None:
     """Begin an episode of each of ``places``, with so many replicas; see :func:`step_all`."""
-    totals, within = np.zeros(buckets.size), np.zeros(bounds_s.size)
     for place in places:
         begin(states, place, replicas)
-        _measure(
-            states, place, 0.0, rules, table, metrics, bounds_s, buckets, totals, within, values
-        )
+    totals = np.zeros((places.size, buckets.size))
+    within = np.zeros((places.size, table.shape[1] - WITHIN))
+    _measure(states, places, rules, metrics, bounds_s, buckets, totals, within, values)
 
 
 @compiled
@@ -372,17 +371,17 @@ def step_all(
     """A step of each environment that is not ``idle``, with ``wanted`` replicas in each.
 
     For the other arguments, see :func:`flow` and
-    :func:`~infra_gym.simulators.webapp_measures.measure`.
+    :func:`~infra_gym.simulators.webapp_fluid_measures.measure_block`.
     """
-    totals, within = np.zeros(buckets.size), np.zeros(bounds_s.size)
-    low = int(rules[LOW])
-    known = within[low : low + table.shape[1] - WITHIN]
-    for place in range(states.shape[0]):
-        if not idle[place]:
-            begin_s = states[place, TICK] * rules[INTERVAL]
-            flow(states, place, wanted[place], rates, rules, table, guesses, totals, known)
-            seconds = states[place, TICK] * rules[INTERVAL] - begin_s
-            _measure(
-                states, place, seconds, rules, table, metrics, bounds_s, buckets, totals, within,
-                values,
+    awake = np.flatnonzero(~idle)
+    totals = np.empty((_BLOCK, buckets.size))
+    within = np.empty((_BLOCK, table.shape[1] - WITHIN))
+    for first in range(0, awake.size, _BLOCK):
+        places = awake[first : first + _BLOCK]
+        for slot in range(places.size):
+            place = places[slot]
+            flow(
+                states, place, wanted[place], rates, rules, table, guesses,
+                totals[slot], within[slot],
             )  # fmt: skip
+        _measure(states, places, rules, metrics, bounds_s, buckets, totals, within, values)
