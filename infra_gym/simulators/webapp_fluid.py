@@ -60,8 +60,10 @@ _ALIKE = 0.1
     APPLY,  # from a step's begin until its change is made
     GUESSES_PER_LOAD,  # places in the list of guesses for one request/s
     LOW,  # the first bound within which some answer comes; the table begins with it
-) = range(9)
-RULES = 9
+    CALM_RATE,  # requests/s for a replica, up to which its latencies hardly depend on the load
+    CALM_NUMBER,  # requests in a replica under this load
+) = range(11)
+RULES = 11
 """Fields of what stays the same for a whole life. Times are wall-clock seconds."""
 
 (
@@ -187,13 +189,17 @@ def _between(table: Array, row: int, way: float, column: int) -> float:
 
 
 @compiled
-def _spread(requests: float, position: float, table: Array, within: Array) -> float:
-    """Add requests by their latencies to ``within``; returns how many time out."""
+def _spread(
+    requests: float, position: float, table: Array, within: Array, slot: int
+) -> float:
+    """Add requests by their latencies to a row of ``within``; returns how many time out."""
     row = min(int(position), table.shape[0] - 2)
     way = position - row
     here, there = requests * (1 - way), requests * way
     for bound in range(table.shape[1] - WITHIN):
-        within[bound] += here * table[row, WITHIN + bound] + there * table[row + 1, WITHIN + bound]
+        within[slot, bound] += (
+            here * table[row, WITHIN + bound] + there * table[row + 1, WITHIN + bound]
+        )
     return float(here * table[row, TIMEOUTS] + there * table[row + 1, TIMEOUTS])
 
 
@@ -218,6 +224,7 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
     guesses: NDArray[np.int64],
     totals: Array,
     within: Array,
+    slot: int,
 ) -> None:
     """One step of one environment.
 
@@ -229,8 +236,9 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
             after the last step, they begin again.
         rules: Shape (RULES,).
         table: See :func:`~infra_gym.simulators.webapp_fluid_queue.queue_table`.
-        totals: For the requests that ended, by code; shape (codes,).
-        within: For the answers within each bound of the table.
+        totals: For the requests that ended, by code; shape (block, codes).
+        within: For the answers within each bound of the table; shape (block, bounds).
+        slot: The environment's row in these two.
     """
     tick = int(states[place, TICK])
     begin_s, end_s = tick * rules[INTERVAL], (tick + 1) * rules[INTERVAL]
@@ -239,15 +247,23 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
     changes = wanted != int(states[place, WANTED])
     before = accounted = states[place, FLYING]
     timeouts = busy_s = 0.0
-    for code in range(totals.size):
-        totals[code] = 0.0
-    for bound in range(within.size):
-        within[bound] = 0.0
+    for code in range(totals.shape[1]):
+        totals[slot, code] = 0.0
+    for bound in range(within.shape[1]):
+        within[slot, bound] = 0.0
     now_s, span = begin_s, 0
+    mean, highest = 0.0, 0.0
+    for each in range(first, first + SPANS):
+        mean += rates[curve, each] / SPANS
+        highest = max(highest, rates[curve, each])
+    taking = min(states[place, READY], float(wanted))
+    calm = states[place, INSIDE] <= rules[CALM_NUMBER] and highest <= rules[CALM_RATE] * taking
     while span < SPANS:
         rate = rates[curve, first + span]
         span += 1
-        if span % 2 == 1 and abs(rates[curve, first + span] - rate) <= _ALIKE * rate:
+        if calm:
+            rate, span = mean, SPANS
+        elif span % 2 == 1 and abs(rates[curve, first + span] - rate) <= _ALIKE * rate:
             rate = (rate + rates[curve, first + span]) / 2
             span += 1
         until_s = begin_s + span * rules[INTERVAL] / SPANS if span < SPANS else end_s
@@ -265,8 +281,8 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
                 busy_s += _drain(states, place, span_s, rules)
             position, leaving = states[place, POSITION], states[place, LEAVING]
             if ready == 0:
-                totals[REFUSED] += came
-                timeouts += _spread(before, position, table, within)
+                totals[slot, REFUSED] += came
+                timeouts += _spread(before, position, table, within, slot)
                 states[place, FLYING] = leaving
             else:
                 inside, load = states[place, INSIDE], rate / ready
@@ -276,12 +292,12 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
                 accepted = (after - inside + span_s * served) * ready
                 if accepted > came * (1 - 1e-9):
                     accepted = came
-                totals[FULL] += came - accepted
+                totals[slot, FULL] += came - accepted
                 flying = _between(table, row, way, FLYING_EACH) * ready + leaving
                 busy_s += ready * served * span_s * rules[SERVICE_TIME] / rules[SLOTS]
                 if flying > rules[MAX_IN_FLIGHT]:
                     dropped = min(flying - rules[MAX_IN_FLIGHT], accepted)
-                    totals[DROPPED] += dropped
+                    totals[slot, DROPPED] += dropped
                     accepted, flying, after = (
                         accepted - dropped,
                         flying - dropped,
@@ -289,7 +305,7 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
                     )
                 accounted += accepted
                 middle = 0.5 * (position + row + way)
-                timeouts += _spread(accepted + before, middle, table, within)
+                timeouts += _spread(accepted + before, middle, table, within, slot)
                 states[place, INSIDE], states[place, POSITION] = after, row + way
                 states[place, FLYING] = flying
             before = 0.0
@@ -302,10 +318,10 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
     states[place, TICK], states[place, BUSY] = tick + 1, busy_s
     states[place, FLYING] = min(states[place, FLYING], accounted)
     ended = 1 - states[place, FLYING] / accounted if accounted > 0 else 0.0
-    totals[TIMEOUT] = timeouts * ended
-    totals[OK] = accounted * ended - totals[TIMEOUT]
-    for bound in range(within.size):
-        within[bound] *= ended
+    totals[slot, TIMEOUT] = timeouts * ended
+    totals[slot, OK] = accounted * ended - totals[slot, TIMEOUT]
+    for bound in range(within.shape[1]):
+        within[slot, bound] *= ended
 
 
 @compiled
@@ -382,6 +398,6 @@ def step_all(
             place = places[slot]
             flow(
                 states, place, wanted[place], rates, rules, table, guesses,
-                totals[slot], within[slot],
+                totals, within, slot,
             )  # fmt: skip
         _measure(states, places, rules, metrics, bounds_s, buckets, totals, within, values)

@@ -71,15 +71,7 @@ def measure_block(
             _count(shares, up_to - low, totals, within, counts)
         if kind == QUANTILE:
             goal, starved = metrics[metric, QUANTILE_OF], metrics[metric, STARVED]
-            visited = _steps(shares, buckets, low, within.shape[1], bounds_s.size - 1)
-            for slot in range(places.size):
-                if counts[slot] > 0:
-                    rank = goal * counts[slot]
-                    counts[slot] = _quantile(
-                        rank, shares, bounds_s, buckets, low, totals, within, slot, visited
-                    )
-                else:
-                    counts[slot] = starved if totals[slot].sum() > 0 else np.nan
+            _quantiles(goal, starved, shares, bounds_s, buckets, low, totals, within, counts)
         if metrics[metric, IS_RATE] != 0:
             for slot in range(places.size):
                 counts[slot] = counts[slot] / seconds[slot] if seconds[slot] > 0 else np.nan
@@ -104,44 +96,55 @@ def _count(shares: Array, bound: int, totals: Array, within: Array, counts: Arra
 
 
 @compiled
-def _steps(shares: Array, buckets: Indices, low: int, known: int, last: int) -> Indices:
-    """The buckets that may hold requests which count; the others are empty in every environment."""
-    held = np.zeros(last, dtype=np.bool_)
-    if shares[OK] != 0:
-        held[low : low + known + 1] = True
-    for code in range(FULL, shares.size):
-        if shares[code] != 0 and buckets[code] < last:
-            held[buckets[code]] = True
-    return np.flatnonzero(held)
-
-
-@compiled
-def _quantile(
-    rank: float,
+def _quantiles(
+    goal: float,
+    starved: float,
     shares: Array,
     bounds_s: Array,
     buckets: Indices,
     low: int,
     totals: Array,
     within: Array,
-    slot: int,
-    visited: Indices,
-) -> float:
-    """Where in the buckets the request with that rank lies, as ``histogram_quantile`` has it."""
-    others = below = 0.0
-    for bucket in visited:
+    counts: Array,
+) -> None:
+    """From how many requests count to where in the buckets a share ``goal`` of them is reached, as
+    ``histogram_quantile`` has it.
+
+    One bucket of all environments after the other, without a branch, for the processor to take
+    several environments at a time.
+    """
+    size, known = counts.size, within.shape[1]
+    others, before, answers = np.zeros(size), np.zeros(size), np.zeros(size)
+    fewer, more, low_s, high_s = np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(size)
+    for bucket in range(bounds_s.size - 1):
+        fails = False
         for code in range(FULL, shares.size):
-            if buckets[code] == bucket:
-                others += shares[code] * totals[slot, code]
-        known = bucket - low
-        if known >= within.shape[1]:
-            count = shares[OK] * totals[slot, OK] + others
-        elif known >= 0:
-            count = shares[OK] * within[slot, known] + others
+            if shares[code] != 0 and buckets[code] == bucket:
+                fails = True
+                for slot in range(size):
+                    others[slot] += shares[code] * totals[slot, code]
+        if not fails and not low <= bucket <= low + known:
+            continue  # it is empty in every environment
+        if low <= bucket < low + known:
+            for slot in range(size):
+                answers[slot] = shares[OK] * within[slot, bucket - low]
+        elif bucket >= low:
+            for slot in range(size):
+                answers[slot] = shares[OK] * totals[slot, OK]
+        below_s, until_s = bounds_s[bucket - 1] if bucket > 0 else 0.0, bounds_s[bucket]
+        for slot in range(size):
+            later, count = before[slot] < goal * counts[slot], answers[slot] + others[slot]
+            fewer[slot] = before[slot] if later else fewer[slot]
+            more[slot] = count if later else more[slot]
+            low_s[slot] = below_s if later else low_s[slot]
+            high_s[slot] = until_s if later else high_s[slot]
+            before[slot] = count
+    for slot in range(size):
+        rank = goal * counts[slot]
+        if not rank > 0:
+            counts[slot] = starved if totals[slot].sum() > 0 else np.nan
+        elif more[slot] < rank:
+            counts[slot] = bounds_s[bounds_s.size - 2]
         else:
-            count = others
-        if count >= rank:
-            low_s = bounds_s[bucket - 1] if bucket > 0 else 0.0
-            return float(low_s + (bounds_s[bucket] - low_s) * (rank - below) / (count - below))
-        below = count
-    return float(bounds_s[bounds_s.size - 2])
+            part = (rank - fewer[slot]) / (more[slot] - fewer[slot])
+            counts[slot] = low_s[slot] + (high_s[slot] - low_s[slot]) * part

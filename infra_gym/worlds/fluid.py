@@ -28,6 +28,7 @@ from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 _DRAWN = (Bursty, FlashCrowd, Random)
 _SAMPLES = 8  # of the workload's curve in a span
+_CALM = 0.6  # of what a replica can serve: up to this, a step's mean load says enough
 
 
 class FluidBatch:
@@ -95,6 +96,9 @@ class FluidBatch:
             theory.GUESSES_PER_CAPACITY * service_time_s / inputs.slots
         )
         self._rules[fluid.LOW] = low
+        self._rules[fluid.CALM_RATE] = _CALM * inputs.slots / service_time_s
+        calm = self._guesses[int(_CALM * theory.GUESSES_PER_CAPACITY)]
+        self._rules[fluid.CALM_NUMBER] = self._table[calm, theory.NUMBER]
         replicas = definition.controls[self.control].high
         self._states = np.zeros((num_envs, fluid.FIELDS + replicas * fluid.REPLICA_FIELDS))
         self._drawn = isinstance(workload, _DRAWN)
