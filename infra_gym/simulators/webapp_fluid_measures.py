@@ -56,8 +56,8 @@ def measure_block(
         values: Where they go, shape (metrics, environments); NaN where there is nothing to measure.
         places: Which environments; a block may have room for more.
     """
-    counts = np.empty(places.size)
-    shares = np.empty(totals.shape[1])
+    ended, answers = _by_number(totals, within, places.size)
+    counts, shares = np.empty(places.size), np.empty(totals.shape[1])
     for metric in range(metrics.shape[0]):
         kind = int(metrics[metric, KIND])
         if kind > QUANTILE:
@@ -65,13 +65,13 @@ def measure_block(
                 counts[slot] = gauges[slot, kind - QUANTILE - 1]
         else:
             up_to = int(metrics[metric, UP_TO])
-            for code in range(totals.shape[1]):
+            for code in range(shares.size):
                 counted = code == OK or buckets[code] <= up_to
                 shares[code] = metrics[metric, CODES + code] if counted else 0.0
-            _count(shares, up_to - low, totals, within, counts)
+            _count(shares, up_to - low, ended, answers, counts)
         if kind == QUANTILE:
             goal, starved = metrics[metric, QUANTILE_OF], metrics[metric, STARVED]
-            _quantiles(goal, starved, shares, bounds_s, buckets, low, totals, within, counts)
+            _quantiles(goal, starved, shares, bounds_s, buckets, low, ended, answers, counts)
         if metrics[metric, IS_RATE] != 0:
             for slot in range(places.size):
                 counts[slot] = counts[slot] / seconds[slot] if seconds[slot] > 0 else np.nan
@@ -80,19 +80,32 @@ def measure_block(
 
 
 @compiled
-def _count(shares: Array, bound: int, totals: Array, within: Array, counts: Array) -> None:
-    """Requests that count, with the answers up to a bound (which may lie before or after those
-    that ``within`` knows)."""
-    for slot in range(counts.size):
-        counts[slot] = 0.0
-        for code in range(FULL, totals.shape[1]):
-            counts[slot] += shares[code] * totals[slot, code]
-    if bound >= within.shape[1]:
+def _by_number(totals: Array, within: Array, size: int) -> tuple[Array, Array]:
+    """One number of all environments after the other, which the processor takes several at a time:
+    requests by code, and answers within each bound, the last row being all answers."""
+    known = within.shape[1]
+    ended, answers = np.empty((totals.shape[1], size)), np.empty((known + 1, size))
+    for slot in range(size):
+        for code in range(totals.shape[1]):
+            ended[code, slot] = totals[slot, code]
+        for bound in range(known):
+            answers[bound, slot] = within[slot, bound]
+        answers[known, slot] = totals[slot, OK]
+    return ended, answers
+
+
+@compiled
+def _count(shares: Array, bound: int, ended: Array, answers: Array, counts: Array) -> None:
+    """Requests that count, with the answers up to a bound."""
+    counts[:] = 0.0
+    for code in range(FULL, shares.size):
+        if shares[code] != 0:
+            for slot in range(counts.size):
+                counts[slot] += shares[code] * ended[code, slot]
+    if bound >= 0:
+        row, share = min(bound, answers.shape[0] - 1), shares[OK]
         for slot in range(counts.size):
-            counts[slot] += shares[OK] * totals[slot, OK]
-    elif bound >= 0:
-        for slot in range(counts.size):
-            counts[slot] += shares[OK] * within[slot, bound]
+            counts[slot] += share * answers[row, slot]
 
 
 @compiled
@@ -103,48 +116,44 @@ def _quantiles(
     bounds_s: Array,
     buckets: Indices,
     low: int,
-    totals: Array,
-    within: Array,
+    ended: Array,
+    answers: Array,
     counts: Array,
 ) -> None:
     """From how many requests count to where in the buckets a share ``goal`` of them is reached, as
-    ``histogram_quantile`` has it.
-
-    One bucket of all environments after the other, without a branch, for the processor to take
-    several environments at a time.
-    """
-    size, known = counts.size, within.shape[1]
-    others, before, answers = np.zeros(size), np.zeros(size), np.zeros(size)
-    fewer, more, low_s, high_s = np.zeros(size), np.zeros(size), np.zeros(size), np.zeros(size)
-    for bucket in range(bounds_s.size - 1):
-        fails = False
+    ``histogram_quantile`` has it."""
+    size, last = counts.size, bounds_s.size - 1
+    failed, ranks, places = np.zeros(size), np.empty(size), np.zeros(size)
+    below = np.empty((last, size))
+    visited, visits = np.empty(last, dtype=np.int64), 0
+    for slot in range(size):
+        ranks[slot] = goal * counts[slot]
+    for bucket in range(last):
+        row, fails = bucket - low, False
         for code in range(FULL, shares.size):
             if shares[code] != 0 and buckets[code] == bucket:
                 fails = True
                 for slot in range(size):
-                    others[slot] += shares[code] * totals[slot, code]
-        if not fails and not low <= bucket <= low + known:
+                    failed[slot] += shares[code] * ended[code, slot]
+        if not fails and not 0 <= row < answers.shape[0]:
             continue  # it is empty in every environment
-        if low <= bucket < low + known:
-            for slot in range(size):
-                answers[slot] = shares[OK] * within[slot, bucket - low]
-        elif bucket >= low:
-            for slot in range(size):
-                answers[slot] = shares[OK] * totals[slot, OK]
-        below_s, until_s = bounds_s[bucket - 1] if bucket > 0 else 0.0, bounds_s[bucket]
+        share = shares[OK] if row >= 0 else 0.0
+        row = min(max(row, 0), answers.shape[0] - 1)
         for slot in range(size):
-            later, count = before[slot] < goal * counts[slot], answers[slot] + others[slot]
-            fewer[slot] = before[slot] if later else fewer[slot]
-            more[slot] = count if later else more[slot]
-            low_s[slot] = below_s if later else low_s[slot]
-            high_s[slot] = until_s if later else high_s[slot]
-            before[slot] = count
+            below[visits, slot] = share * answers[row, slot] + failed[slot]
+        for slot in range(size):
+            places[slot] += 1.0 if below[visits, slot] < ranks[slot] else 0.0
+        visited[visits] = bucket
+        visits += 1
     for slot in range(size):
-        rank = goal * counts[slot]
-        if not rank > 0:
-            counts[slot] = starved if totals[slot].sum() > 0 else np.nan
-        elif more[slot] < rank:
-            counts[slot] = bounds_s[bounds_s.size - 2]
+        place = int(places[slot])
+        if not ranks[slot] > 0:
+            counts[slot] = starved if ended[:, slot].sum() > 0 else np.nan
+        elif place == visits:
+            counts[slot] = bounds_s[last - 1]
         else:
-            part = (rank - fewer[slot]) / (more[slot] - fewer[slot])
-            counts[slot] = low_s[slot] + (high_s[slot] - low_s[slot]) * part
+            bucket = visited[place]
+            low_s = bounds_s[bucket - 1] if bucket > 0 else 0.0
+            fewer = below[place - 1, slot] if place > 0 else 0.0
+            part = (ranks[slot] - fewer) / (below[place, slot] - fewer)
+            counts[slot] = low_s + (bounds_s[bucket] - low_s) * part
