@@ -1,14 +1,14 @@
 """The web app's fluid form: what the reference does request by request, in a few flows a step.
 
-A step is cut into a few spans, and at every time at which a replica becomes ready. In a span the
-load is what the workload's curve says, and all ready replicas are alike: random balancing gives
-each a Poisson stream of its own. The state is the mean number of requests in a replica, and it
-moves by the pointwise stationary fluid flow approximation (W.-P. Wang, D. Tipper and S. Banerjee,
-"A simple approximation for modeling nonstationary queues", INFOCOM 1996): what a replica serves,
-refuses and how long its requests take are at every time those of a queue in steady state with this
-mean number (:mod:`~infra_gym.simulators.webapp_fluid_queue`). A steady load is thus met as theory
-has it, an overload fills the queue at the rate of what is too much, and a change of replicas takes
-the work that waits along.
+A step is cut into a few spans, unless its load is low, and at every time at which a replica becomes
+ready. In a span the load is what the workload's curve says, and all ready replicas are alike:
+random balancing gives each a Poisson stream of its own. The state is the mean number of requests in
+a replica, and it moves by the pointwise stationary fluid flow approximation (W.-P. Wang, D. Tipper
+and S. Banerjee, "A simple approximation for modeling nonstationary queues", INFOCOM 1996): what a
+replica serves, refuses and how long its requests take are at every time those of a queue in steady
+state with this mean number (:mod:`~infra_gym.simulators.webapp_fluid_queue`). A steady load is thus
+met as theory has it, an overload fills the queue at the rate of what is too much, and a change of
+replicas takes the work that waits along.
 
 The implicit Euler rule takes a span at a time: with x requests before, arrivals a, answers s(y) and
 refusals b(y), the number after is the y for which y + dt (s(y) + a b(y)) = x + dt a. Its left side
@@ -24,7 +24,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from infra_gym.simulators.compilation import compiled
+from infra_gym.simulators.compilation import compiled, inlined
 from infra_gym.simulators.webapp_fluid_measures import measure_block
 from infra_gym.simulators.webapp_fluid_queue import (
     BLOCKED,
@@ -161,7 +161,7 @@ def _look(states: Array, place: int, now_s: float, table: Array) -> None:
     states[place, NEXT_READY], states[place, SETTLED] = next_s, settled
 
 
-@compiled
+@inlined
 def _find(table: Array, row: int, goal: float, span_s: float, load: float) -> tuple[int, float]:
     """Where y + dt (s(y) + a b(y)) meets ``goal``: a row, and the way to the next; see above.
 
@@ -183,15 +183,13 @@ def _find(table: Array, row: int, goal: float, span_s: float, load: float) -> tu
     return row, (min(1.0, (goal - here) / (there - here)) if there > here else 1.0)
 
 
-@compiled
+@inlined
 def _between(table: Array, row: int, way: float, column: int) -> float:
     return float(table[row, column] + way * (table[row + 1, column] - table[row, column]))
 
 
-@compiled
-def _spread(
-    requests: float, position: float, table: Array, within: Array, slot: int
-) -> float:
+@inlined
+def _spread(requests: float, position: float, table: Array, within: Array, slot: int) -> float:
     """Add requests by their latencies to a row of ``within``; returns how many time out."""
     row = min(int(position), table.shape[0] - 2)
     way = position - row
@@ -203,7 +201,7 @@ def _spread(
     return float(here * table[row, TIMEOUTS] + there * table[row + 1, TIMEOUTS])
 
 
-@compiled
+@inlined
 def _drain(states: Array, place: int, span_s: float, rules: Array) -> float:
     """Replicas that drain end some of what they have; returns replica-seconds of their work."""
     done = min(states[place, LEAVING], states[place, DRAINS] * span_s)
@@ -261,7 +259,7 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
     while span < SPANS:
         rate = rates[curve, first + span]
         span += 1
-        if calm:
+        if calm:  # the whole step is one span
             rate, span = mean, SPANS
         elif span % 2 == 1 and abs(rates[curve, first + span] - rate) <= _ALIKE * rate:
             rate = (rate + rates[curve, first + span]) / 2
@@ -345,9 +343,7 @@ def _measure(
         tick = states[place, TICK]
         seconds[slot] = tick * rules[INTERVAL] - max(0.0, tick - 1) * rules[INTERVAL]
     low = int(rules[LOW])
-    measure_block(
-        metrics, bounds_s, buckets, low, totals, within, gauges, seconds, values, places
-    )
+    measure_block(metrics, bounds_s, buckets, low, totals, within, gauges, seconds, values, places)
 
 
 @compiled

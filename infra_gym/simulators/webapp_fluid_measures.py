@@ -19,7 +19,6 @@ from infra_gym.simulators.webapp_measures import (
     OK,
     QUANTILE,
     QUANTILE_OF,
-    REQUESTS,
     STARVED,
     UP_TO,
 )
@@ -123,37 +122,47 @@ def _quantiles(
     """From how many requests count to where in the buckets a share ``goal`` of them is reached, as
     ``histogram_quantile`` has it."""
     size, last = counts.size, bounds_s.size - 1
-    failed, ranks, places = np.zeros(size), np.empty(size), np.zeros(size)
-    below = np.empty((last, size))
-    visited, visits = np.empty(last, dtype=np.int64), 0
+    ranks, places, below = np.empty(size), np.zeros(size), np.empty((last, size))
     for slot in range(size):
         ranks[slot] = goal * counts[slot]
-    for bucket in range(last):
-        row, fails = bucket - low, False
+    held = _accumulate(shares, buckets, low, ended, answers, below)
+    for place in range(held.size):
+        for slot in range(size):
+            places[slot] += 1.0 if below[place, slot] < ranks[slot] else 0.0
+    for slot in range(size):
+        place = int(places[slot])
+        if not ranks[slot] > 0:
+            counts[slot] = starved if ended[:, slot].sum() > 0 else np.nan
+        elif place == held.size:
+            counts[slot] = bounds_s[last - 1]
+        else:
+            bucket = held[place]
+            low_s = bounds_s[bucket - 1] if bucket > 0 else 0.0
+            fewer = below[place - 1, slot] if place > 0 else 0.0
+            part = (ranks[slot] - fewer) / (below[place, slot] - fewer)
+            counts[slot] = low_s + (bounds_s[bucket] - low_s) * part
+
+
+@compiled
+def _accumulate(
+    shares: Array, buckets: Indices, low: int, ended: Array, answers: Array, below: Array
+) -> Indices:
+    """Fill the first rows of ``below`` with the requests that count up to a bucket, and return the
+    buckets: those that are not empty in every environment."""
+    size, held, rows = below.shape[1], np.empty(below.shape[0], dtype=np.int64), 0
+    failed = np.zeros(size)
+    for bucket in range(held.size):
+        bound, fails = bucket - low, False
         for code in range(FULL, shares.size):
             if shares[code] != 0 and buckets[code] == bucket:
                 fails = True
                 for slot in range(size):
                     failed[slot] += shares[code] * ended[code, slot]
-        if not fails and not 0 <= row < answers.shape[0]:
-            continue  # it is empty in every environment
-        share = shares[OK] if row >= 0 else 0.0
-        row = min(max(row, 0), answers.shape[0] - 1)
-        for slot in range(size):
-            below[visits, slot] = share * answers[row, slot] + failed[slot]
-        for slot in range(size):
-            places[slot] += 1.0 if below[visits, slot] < ranks[slot] else 0.0
-        visited[visits] = bucket
-        visits += 1
-    for slot in range(size):
-        place = int(places[slot])
-        if not ranks[slot] > 0:
-            counts[slot] = starved if ended[:, slot].sum() > 0 else np.nan
-        elif place == visits:
-            counts[slot] = bounds_s[last - 1]
-        else:
-            bucket = visited[place]
-            low_s = bounds_s[bucket - 1] if bucket > 0 else 0.0
-            fewer = below[place - 1, slot] if place > 0 else 0.0
-            part = (ranks[slot] - fewer) / (below[place, slot] - fewer)
-            counts[slot] = low_s + (bounds_s[bucket] - low_s) * part
+        if fails or 0 <= bound < answers.shape[0]:
+            share = shares[OK] if bound >= 0 else 0.0
+            bound = min(max(bound, 0), answers.shape[0] - 1)
+            for slot in range(size):
+                below[rows, slot] = share * answers[bound, slot] + failed[slot]
+            held[rows] = bucket
+            rows += 1
+    return held[:rows]
