@@ -100,12 +100,12 @@ def begin(states: Array, place: int, replicas: int) -> None:
     states[place, NEXT_READY] = np.inf
 
 
-@compiled
+@inlined
 def _field(number: int, field: int) -> int:
     return FIELDS + number * REPLICA_FIELDS + field
 
 
-@compiled
+@inlined
 def _scale(states: Array, place: int, wanted: int, now_s: float, rules: Array) -> None:
     """Start replicas, or remove them, the highest number first."""
     have = int(states[place, WANTED])
@@ -122,7 +122,7 @@ def _scale(states: Array, place: int, wanted: int, now_s: float, rules: Array) -
     states[place, MOVED] = max(states[place, MOVED], float(wanted))
 
 
-@compiled
+@inlined
 def _remove(states: Array, place: int, number: int, now_s: float, rules: Array) -> None:
     """It gets no more requests, and ends what it has."""
     free_s = gone_s = now_s + rules[DRAIN]
@@ -137,7 +137,7 @@ def _remove(states: Array, place: int, number: int, now_s: float, rules: Array) 
     states[place, _field(number, STARTED_BEFORE)] = states[place, _field(number, STARTED)]
 
 
-@compiled
+@inlined
 def _look(states: Array, place: int, now_s: float, table: Array) -> None:
     """Who is there, and when the next takes requests. New ones share the work that waits."""
     first, wanted = int(states[place, SETTLED]), int(states[place, WANTED])
@@ -211,7 +211,7 @@ def _drain(states: Array, place: int, span_s: float, rules: Array) -> float:
     return float(done * rules[SERVICE_TIME] / rules[SLOTS])
 
 
-@compiled
+@inlined
 def flow(  # noqa: C901 - one loop: calls in it would cost more than what they do
     states: Array,
     place: int,
