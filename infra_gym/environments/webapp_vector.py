@@ -228,8 +228,9 @@ class WebAppVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
 
     def _outcome(self, moves: ColumnMoves) -> ColumnOutcome:
         measured, empty = self._world.read()
-        until_s = self._world.ticks * self.place.interval_s
-        since_s = (self._world.ticks - 1) * self.place.interval_s
+        ticks = self._world.ticks
+        until_s = ticks * self.place.interval_s
+        since_s = (ticks - 1) * self.place.interval_s
         return self._task.outcome(
             measured,
             moves.controls,

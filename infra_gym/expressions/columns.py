@@ -74,6 +74,8 @@ class ColumnExpression:
 
 def _known(column: Column) -> Column:
     """The column, with NaN for what is infinite."""
+    if math.isfinite(np.add.reduce(column, axis=None)):
+        return column  # no sum of numbers is finite unless each is
     finite = np.isfinite(column)
     return column if finite.all() else np.where(finite, column, np.nan)
 

@@ -35,6 +35,12 @@ def compiled(function: F) -> F:
     return cast("F", made)
 
 
+def inlined(function: F) -> F:
+    """``function`` as a part of each compiled one that calls it: a call that hands on arrays costs
+    more than a few operations do."""
+    return cast("F", numba.njit(inline="always", error_model="numpy")(function))
+
+
 @functools.cache
 def _sources() -> str:
     """Changes when a simulator's source does."""

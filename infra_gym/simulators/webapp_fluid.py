@@ -1,14 +1,14 @@
 """The web app's fluid form: what the reference does request by request, in a few flows a step.
 
-A step is cut into a few spans, and at every time at which a replica becomes ready. In a span the
-load is what the workload's curve says, and all ready replicas are alike: random balancing gives
-each a Poisson stream of its own. The state is the mean number of requests in a replica, and it
-moves by the pointwise stationary fluid flow approximation (W.-P. Wang, D. Tipper and S. Banerjee,
-"A simple approximation for modeling nonstationary queues", INFOCOM 1996): what a replica serves,
-refuses and how long its requests take are at every time those of a queue in steady state with this
-mean number (:mod:`~infra_gym.simulators.webapp_fluid_queue`). A steady load is thus met as theory
-has it, an overload fills the queue at the rate of what is too much, and a change of replicas takes
-the work that waits along.
+A step is cut into a few spans, unless its load is low, and at every time at which a replica becomes
+ready. In a span the load is what the workload's curve says, and all ready replicas are alike:
+random balancing gives each a Poisson stream of its own. The state is the mean number of requests in
+a replica, and it moves by the pointwise stationary fluid flow approximation (W.-P. Wang, D. Tipper
+and S. Banerjee, "A simple approximation for modeling nonstationary queues", INFOCOM 1996): what a
+replica serves, refuses and how long its requests take are at every time those of a queue in steady
+state with this mean number (:mod:`~infra_gym.simulators.webapp_fluid_queue`). A steady load is thus
+met as theory has it, an overload fills the queue at the rate of what is too much, and a change of
+replicas takes the work that waits along.
 
 The implicit Euler rule takes a span at a time: with x requests before, arrivals a, answers s(y) and
 refusals b(y), the number after is the y for which y + dt (s(y) + a b(y)) = x + dt a. Its left side
@@ -24,7 +24,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from infra_gym.simulators.compilation import compiled
+from infra_gym.simulators.compilation import compiled, inlined
+from infra_gym.simulators.webapp_fluid_measures import measure_block
 from infra_gym.simulators.webapp_fluid_queue import (
     BLOCKED,
     FLYING_EACH,
@@ -40,11 +41,12 @@ from infra_gym.simulators.webapp_measures import (
     OK,
     REFUSED,
     TIMEOUT,
-    measure,
 )
 
 SPANS = 4
 """Parts of a step for which the load's mean is known."""
+_BLOCK = 128
+"""Environments whose metrics are told together: what they ended fits the nearest cache."""
 _ALIKE = 0.1
 """Two spans whose loads differ by no more than this share of their mean are taken as one."""
 
@@ -58,8 +60,10 @@ _ALIKE = 0.1
     APPLY,  # from a step's begin until its change is made
     GUESSES_PER_LOAD,  # places in the list of guesses for one request/s
     LOW,  # the first bound within which some answer comes; the table begins with it
-) = range(9)
-RULES = 9
+    CALM_RATE,  # requests/s for a replica, up to which its latencies hardly depend on the load
+    CALM_NUMBER,  # requests in a replica under this load
+) = range(11)
+RULES = 11
 """Fields of what stays the same for a whole life. Times are wall-clock seconds."""
 
 (
@@ -96,12 +100,12 @@ def begin(states: Array, place: int, replicas: int) -> None:
     states[place, NEXT_READY] = np.inf
 
 
-@compiled
+@inlined
 def _field(number: int, field: int) -> int:
     return FIELDS + number * REPLICA_FIELDS + field
 
 
-@compiled
+@inlined
 def _scale(states: Array, place: int, wanted: int, now_s: float, rules: Array) -> None:
     """Start replicas, or remove them, the highest number first."""
     have = int(states[place, WANTED])
@@ -118,7 +122,7 @@ def _scale(states: Array, place: int, wanted: int, now_s: float, rules: Array) -
     states[place, MOVED] = max(states[place, MOVED], float(wanted))
 
 
-@compiled
+@inlined
 def _remove(states: Array, place: int, number: int, now_s: float, rules: Array) -> None:
     """It gets no more requests, and ends what it has."""
     free_s = gone_s = now_s + rules[DRAIN]
@@ -133,7 +137,7 @@ def _remove(states: Array, place: int, number: int, now_s: float, rules: Array) 
     states[place, _field(number, STARTED_BEFORE)] = states[place, _field(number, STARTED)]
 
 
-@compiled
+@inlined
 def _look(states: Array, place: int, now_s: float, table: Array) -> None:
     """Who is there, and when the next takes requests. New ones share the work that waits."""
     first, wanted = int(states[place, SETTLED]), int(states[place, WANTED])
@@ -157,7 +161,7 @@ def _look(states: Array, place: int, now_s: float, table: Array) -> None:
     states[place, NEXT_READY], states[place, SETTLED] = next_s, settled
 
 
-@compiled
+@inlined
 def _find(table: Array, row: int, goal: float, span_s: float, load: float) -> tuple[int, float]:
     """Where y + dt (s(y) + a b(y)) meets ``goal``: a row, and the way to the next; see above.
 
@@ -179,23 +183,25 @@ def _find(table: Array, row: int, goal: float, span_s: float, load: float) -> tu
     return row, (min(1.0, (goal - here) / (there - here)) if there > here else 1.0)
 
 
-@compiled
+@inlined
 def _between(table: Array, row: int, way: float, column: int) -> float:
     return float(table[row, column] + way * (table[row + 1, column] - table[row, column]))
 
 
-@compiled
-def _spread(requests: float, position: float, table: Array, within: Array) -> float:
-    """Add requests by their latencies to ``within``; returns how many time out."""
+@inlined
+def _spread(requests: float, position: float, table: Array, within: Array, slot: int) -> float:
+    """Add requests by their latencies to a row of ``within``; returns how many time out."""
     row = min(int(position), table.shape[0] - 2)
     way = position - row
     here, there = requests * (1 - way), requests * way
     for bound in range(table.shape[1] - WITHIN):
-        within[bound] += here * table[row, WITHIN + bound] + there * table[row + 1, WITHIN + bound]
+        within[slot, bound] += (
+            here * table[row, WITHIN + bound] + there * table[row + 1, WITHIN + bound]
+        )
     return float(here * table[row, TIMEOUTS] + there * table[row + 1, TIMEOUTS])
 
 
-@compiled
+@inlined
 def _drain(states: Array, place: int, span_s: float, rules: Array) -> float:
     """Replicas that drain end some of what they have; returns replica-seconds of their work."""
     done = min(states[place, LEAVING], states[place, DRAINS] * span_s)
@@ -205,7 +211,7 @@ def _drain(states: Array, place: int, span_s: float, rules: Array) -> float:
     return float(done * rules[SERVICE_TIME] / rules[SLOTS])
 
 
-@compiled
+@inlined
 def flow(  # noqa: C901 - one loop: calls in it would cost more than what they do
     states: Array,
     place: int,
@@ -216,6 +222,7 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
     guesses: NDArray[np.int64],
     totals: Array,
     within: Array,
+    slot: int,
 ) -> None:
     """One step of one environment.
 
@@ -227,8 +234,9 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
             after the last step, they begin again.
         rules: Shape (RULES,).
         table: See :func:`~infra_gym.simulators.webapp_fluid_queue.queue_table`.
-        totals: For the requests that ended, by code; shape (codes,).
-        within: For the answers within each bound of the table.
+        totals: For the requests that ended, by code; shape (block, codes).
+        within: For the answers within each bound of the table; shape (block, bounds).
+        slot: The environment's row in these two.
     """
     tick = int(states[place, TICK])
     begin_s, end_s = tick * rules[INTERVAL], (tick + 1) * rules[INTERVAL]
@@ -237,15 +245,23 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
     changes = wanted != int(states[place, WANTED])
     before = accounted = states[place, FLYING]
     timeouts = busy_s = 0.0
-    for code in range(totals.size):
-        totals[code] = 0.0
-    for bound in range(within.size):
-        within[bound] = 0.0
+    for code in range(totals.shape[1]):
+        totals[slot, code] = 0.0
+    for bound in range(within.shape[1]):
+        within[slot, bound] = 0.0
     now_s, span = begin_s, 0
+    mean, highest = 0.0, 0.0
+    for each in range(first, first + SPANS):
+        mean += rates[curve, each] / SPANS
+        highest = max(highest, rates[curve, each])
+    taking = min(states[place, READY], float(wanted))
+    calm = states[place, INSIDE] <= rules[CALM_NUMBER] and highest <= rules[CALM_RATE] * taking
     while span < SPANS:
         rate = rates[curve, first + span]
         span += 1
-        if span % 2 == 1 and abs(rates[curve, first + span] - rate) <= _ALIKE * rate:
+        if calm:  # the whole step is one span
+            rate, span = mean, SPANS
+        elif span % 2 == 1 and abs(rates[curve, first + span] - rate) <= _ALIKE * rate:
             rate = (rate + rates[curve, first + span]) / 2
             span += 1
         until_s = begin_s + span * rules[INTERVAL] / SPANS if span < SPANS else end_s
@@ -263,8 +279,8 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
                 busy_s += _drain(states, place, span_s, rules)
             position, leaving = states[place, POSITION], states[place, LEAVING]
             if ready == 0:
-                totals[REFUSED] += came
-                timeouts += _spread(before, position, table, within)
+                totals[slot, REFUSED] += came
+                timeouts += _spread(before, position, table, within, slot)
                 states[place, FLYING] = leaving
             else:
                 inside, load = states[place, INSIDE], rate / ready
@@ -274,12 +290,12 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
                 accepted = (after - inside + span_s * served) * ready
                 if accepted > came * (1 - 1e-9):
                     accepted = came
-                totals[FULL] += came - accepted
+                totals[slot, FULL] += came - accepted
                 flying = _between(table, row, way, FLYING_EACH) * ready + leaving
                 busy_s += ready * served * span_s * rules[SERVICE_TIME] / rules[SLOTS]
                 if flying > rules[MAX_IN_FLIGHT]:
                     dropped = min(flying - rules[MAX_IN_FLIGHT], accepted)
-                    totals[DROPPED] += dropped
+                    totals[slot, DROPPED] += dropped
                     accepted, flying, after = (
                         accepted - dropped,
                         flying - dropped,
@@ -287,7 +303,7 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
                     )
                 accounted += accepted
                 middle = 0.5 * (position + row + way)
-                timeouts += _spread(accepted + before, middle, table, within)
+                timeouts += _spread(accepted + before, middle, table, within, slot)
                 states[place, INSIDE], states[place, POSITION] = after, row + way
                 states[place, FLYING] = flying
             before = 0.0
@@ -300,19 +316,17 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
     states[place, TICK], states[place, BUSY] = tick + 1, busy_s
     states[place, FLYING] = min(states[place, FLYING], accounted)
     ended = 1 - states[place, FLYING] / accounted if accounted > 0 else 0.0
-    totals[TIMEOUT] = timeouts * ended
-    totals[OK] = accounted * ended - totals[TIMEOUT]
-    for bound in range(within.size):
-        within[bound] *= ended
+    totals[slot, TIMEOUT] = timeouts * ended
+    totals[slot, OK] = accounted * ended - totals[slot, TIMEOUT]
+    for bound in range(within.shape[1]):
+        within[slot, bound] *= ended
 
 
 @compiled
 def _measure(
     states: Array,
-    place: int,
-    seconds: float,
+    places: NDArray[np.int64],
     rules: Array,
-    table: Array,
     metrics: Array,
     bounds_s: Array,
     buckets: NDArray[np.int64],
@@ -320,18 +334,16 @@ def _measure(
     within: Array,
     values: Array,
 ) -> None:
-    """What is told of one environment; ``within`` is filled up around what the table knows."""
+    """What is told of some environments; ``totals`` and ``within`` have a row for each."""
+    gauges, seconds = np.empty((places.size, 4)), np.empty(places.size)
+    for slot in range(places.size):
+        place = places[slot]
+        gauges[slot, 0], gauges[slot, 1] = states[place, BUSY], states[place, FLYING]
+        gauges[slot, 2], gauges[slot, 3] = states[place, EXISTING], states[place, READY]
+        tick = states[place, TICK]
+        seconds[slot] = tick * rules[INTERVAL] - max(0.0, tick - 1) * rules[INTERVAL]
     low = int(rules[LOW])
-    high = low + table.shape[1] - WITHIN
-    for bound in range(high, bounds_s.size):
-        within[bound] = totals[OK]
-    gauges = (
-        states[place, BUSY],
-        states[place, FLYING],
-        states[place, EXISTING],
-        states[place, READY],
-    )
-    measure(metrics, bounds_s, buckets, totals, within, gauges, seconds, values, place)
+    measure_block(metrics, bounds_s, buckets, low, totals, within, gauges, seconds, values, places)
 
 
 @compiled
@@ -347,12 +359,11 @@ def begin_all(
     values: Array,
 ) -> None:
     """Begin an episode of each of ``places``, with so many replicas; see :func:`step_all`."""
-    totals, within = np.zeros(buckets.size), np.zeros(bounds_s.size)
     for place in places:
         begin(states, place, replicas)
-        _measure(
-            states, place, 0.0, rules, table, metrics, bounds_s, buckets, totals, within, values
-        )
+    totals = np.zeros((places.size, buckets.size))
+    within = np.zeros((places.size, table.shape[1] - WITHIN))
+    _measure(states, places, rules, metrics, bounds_s, buckets, totals, within, values)
 
 
 @compiled
@@ -372,17 +383,17 @@ def step_all(
     """A step of each environment that is not ``idle``, with ``wanted`` replicas in each.
 
     For the other arguments, see :func:`flow` and
-    :func:`~infra_gym.simulators.webapp_measures.measure`.
+    :func:`~infra_gym.simulators.webapp_fluid_measures.measure_block`.
     """
-    totals, within = np.zeros(buckets.size), np.zeros(bounds_s.size)
-    low = int(rules[LOW])
-    known = within[low : low + table.shape[1] - WITHIN]
-    for place in range(states.shape[0]):
-        if not idle[place]:
-            begin_s = states[place, TICK] * rules[INTERVAL]
-            flow(states, place, wanted[place], rates, rules, table, guesses, totals, known)
-            seconds = states[place, TICK] * rules[INTERVAL] - begin_s
-            _measure(
-                states, place, seconds, rules, table, metrics, bounds_s, buckets, totals, within,
-                values,
+    awake = np.flatnonzero(~idle)
+    totals = np.empty((_BLOCK, buckets.size))
+    within = np.empty((_BLOCK, table.shape[1] - WITHIN))
+    for first in range(0, awake.size, _BLOCK):
+        places = awake[first : first + _BLOCK]
+        for slot in range(places.size):
+            place = places[slot]
+            flow(
+                states, place, wanted[place], rates, rules, table, guesses,
+                totals, within, slot,
             )  # fmt: skip
+        _measure(states, places, rules, metrics, bounds_s, buckets, totals, within, values)

@@ -28,6 +28,7 @@ from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 _DRAWN = (Bursty, FlashCrowd, Random)
 _SAMPLES = 8  # of the workload's curve in a span
+_CALM = 0.6  # of what a replica can serve: up to this, a step's mean load says enough
 
 
 class FluidBatch:
@@ -95,12 +96,16 @@ class FluidBatch:
             theory.GUESSES_PER_CAPACITY * service_time_s / inputs.slots
         )
         self._rules[fluid.LOW] = low
+        self._rules[fluid.CALM_RATE] = _CALM * inputs.slots / service_time_s
+        calm = self._guesses[int(_CALM * theory.GUESSES_PER_CAPACITY)]
+        self._rules[fluid.CALM_NUMBER] = self._table[calm, theory.NUMBER]
         replicas = definition.controls[self.control].high
         self._states = np.zeros((num_envs, fluid.FIELDS + replicas * fluid.REPLICA_FIELDS))
         self._drawn = isinstance(workload, _DRAWN)
         self._rates = np.zeros(
             (num_envs if self._drawn else 1, self._steps * fluid.SPANS), dtype=np.float32
         )
+        self._ticks = np.zeros(num_envs, dtype=np.int64)
         self._values = np.zeros((len(self.measures.names), num_envs))
         if not self._drawn:
             self._rates[0] = self._curve(0)
@@ -110,6 +115,7 @@ class FluidBatch:
         if self._drawn:
             for place, seed in zip(places.tolist(), seeds, strict=True):
                 self._rates[place] = self._curve(seed)
+        self._ticks[places] = 0
         fluid.begin_all(
             self._states,
             places,
@@ -124,6 +130,7 @@ class FluidBatch:
 
     def step(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
         """Let an interval pass in each environment that is not ``idle``."""
+        self._ticks += ~idle
         fluid.step_all(
             self._states,
             replicas,
@@ -150,7 +157,7 @@ class FluidBatch:
     @property
     def ticks(self) -> NDArray[np.int64]:
         """Steps taken, shape (num_envs,)."""
-        return self._states[:, fluid.TICK].astype(np.int64)
+        return self._ticks.copy()
 
     def digest(self, place: int) -> str:
         """Of the load: a hash in hexadecimal."""

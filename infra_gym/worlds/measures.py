@@ -96,6 +96,8 @@ class WebAppMeasures:
             MetricsError: There was nothing to measure for a metric that declares no ``empty``.
         """
         columns, empty = dict(zip(self.names, values, strict=True)), {}
+        if not math.isnan(np.add.reduce(values, axis=None)):
+            return columns, {}  # a sum with a NaN is none, and most steps have none
         for name, column in columns.items():
             nothing = np.isnan(column)
             if nothing.any():
