@@ -284,7 +284,7 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
                 states[place, FLYING] = leaving
             else:
                 inside, load = states[place, INSIDE], rate / ready
-                guess = guesses[min(int(load * rules[GUESSES_PER_LOAD]), guesses.size - 1)]
+                guess = guesses[int(min(load * rules[GUESSES_PER_LOAD], guesses.size - 1.0))]
                 row, way = _find(table, guess, inside + span_s * load, span_s, load)
                 after, served = _between(table, row, way, NUMBER), _between(table, row, way, SERVED)
                 accepted = (after - inside + span_s * served) * ready

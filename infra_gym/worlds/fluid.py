@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.definitions.models import Definition
-from infra_gym.errors import NotReadyError, SettingsError
+from infra_gym.errors import NotReadyError, SettingsError, UsageError
 from infra_gym.simulators import webapp_fluid as fluid
 from infra_gym.simulators import webapp_fluid_queue as theory
 from infra_gym.simulators.webapp_counts import BUCKETS_S
@@ -27,6 +27,7 @@ from infra_gym.worlds.measures import WebAppMeasures, labelled
 from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 _DRAWN = (Bursty, FlashCrowd, Random)
+_MOST_RPS = 1e9
 _SAMPLES = 8  # of the workload's curve in a span
 _CALM = 0.6  # of what a replica can serve: up to this, a step's mean load says enough
 
@@ -196,7 +197,10 @@ class FluidBatch:
         middles = (np.arange(samples) + 0.5) * (self._steps * self._interval_s / samples)
         modelled = np.asarray(middles * self._time_scale, dtype=np.float64)
         rates = self._workload.rate(modelled, np.random.default_rng(seed))
-        return np.asarray(rates.reshape(spans, _SAMPLES).mean(axis=1))
+        found = np.asarray(rates.reshape(spans, _SAMPLES).mean(axis=1))
+        if not found.max() <= _MOST_RPS:  # nor NaN
+            raise UsageError(f"The fluid form takes up to {_MOST_RPS:g} requests/s.")
+        return found
 
 
 class FluidWorld:

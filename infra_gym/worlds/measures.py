@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,9 +20,8 @@ from infra_gym.definitions.models import (
 from infra_gym.errors import DefinitionError, MetricsError, did_you_mean
 from infra_gym.simulators import webapp_measures as compiled
 from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES
+from infra_gym.worlds.selectors import Selector
 
-_SELECTOR = re.compile(r"^\s*(\w+)\s*(?:\{(.*)\})?\s*$")
-_MATCHER = re.compile(r'^\s*(\w+)\s*(=~?)\s*"([^"]*)"\s*$')
 _REQUESTS = "siege_requests_total"
 _LATENCY = "siege_request_duration_seconds"
 _BUSY = "heater_busy_seconds_total"
@@ -123,55 +121,51 @@ class WebAppMeasures:
         raise self._unknown(name, metric)
 
     def _counter(self, name: str, metric: CounterMetric) -> _Entry:
-        series, labels = self._selector(name, metric, metric.counter)
-        codes = tuple(code in labels.get("code", CODES) for code in CODES)
-        if series == _BUSY and not labels:
+        asked = self._selector(name, metric, metric.counter)
+        if asked.name == _BUSY and not asked.matchers:
             return _Entry(compiled.BUSY, rate=metric.rate)
-        if series == _REQUESTS and labels.keys() <= {"code"}:
+        codes = self._codes(name, metric, asked)
+        if asked.name == _REQUESTS and asked.matchers.keys() <= {"code"}:
             return _Entry(compiled.REQUESTS, codes, rate=metric.rate)
-        bounds = labels.get("le", ())
-        if series == f"{_LATENCY}_bucket" and len(bounds) == 1 and labels.keys() <= {"code", "le"}:
-            bound = math.nan if not _is_number(bounds[0]) else float(bounds[0])
-            if bound not in BUCKETS_S:
+        if asked.name == f"{_LATENCY}_bucket" and asked.matchers.keys() <= {"code", "le"}:
+            bucket = asked.bucket()
+            if bucket is None:
                 raise self._unknown(name, metric, f" Its bounds are {BUCKETS_S}.")
-            return _Entry(compiled.REQUESTS, codes, BUCKETS_S.index(bound), rate=metric.rate)
+            return _Entry(compiled.REQUESTS, codes, bucket, rate=metric.rate)
         raise self._unknown(name, metric)
 
     def _histogram(self, name: str, metric: HistogramMetric) -> _Entry:
-        series, labels = self._selector(name, metric, metric.histogram)
-        if series != _LATENCY or not labels.keys() <= {"code"}:
+        asked = self._selector(name, metric, metric.histogram)
+        if asked.name != _LATENCY or not asked.matchers.keys() <= {"code"}:
             raise self._unknown(name, metric)
         starved = math.nan
         if metric.starved == "high":
             observed = self._definition.observations
             starved = next(entry.high for entry in observed if entry.metric == name)
-        codes = tuple(code in labels.get("code", CODES) for code in CODES)
+        codes = self._codes(name, metric, asked)
         return _Entry(compiled.QUANTILE, codes, quantile=metric.quantile, starved=starved)
 
     def _entry_by_label(self, name: str, metric: Metric) -> tuple[str, bool]:
         if isinstance(metric, GaugeMetric) and name in BY_REPLICA:
             return name, False
         if isinstance(metric, CounterMetric):
-            series, labels = self._selector(name, metric, metric.counter)
-            if series == _BUSY and not labels:
+            asked = self._selector(name, metric, metric.counter)
+            if asked.name == _BUSY and not asked.matchers:
                 return "busy", metric.rate
         raise self._unknown(name, metric)
 
-    def _selector(
-        self, name: str, metric: Metric, text: str
-    ) -> tuple[str, Mapping[str, tuple[str, ...]]]:
-        """Name and wanted label values of ``name{code=~"200|timeout"}``."""
-        match = _SELECTOR.match(text)
-        if match is None:
+    def _codes(self, name: str, metric: Metric, asked: Selector) -> tuple[bool, ...]:
+        """Which of the siege engine's codes are asked for."""
+        wanted = asked.codes()
+        if not wanted:
+            raise self._unknown(name, metric, f" Its codes are {', '.join(CODES)}.")
+        return tuple(code in wanted for code in CODES)
+
+    def _selector(self, name: str, metric: Metric, text: str) -> Selector:
+        asked = Selector.parse(text)
+        if asked is None:
             raise self._unknown(name, metric)
-        labels = {}
-        for part in filter(None, (match[2] or "").split(",")):
-            matcher = _MATCHER.match(part)
-            if matcher is None:
-                raise self._unknown(name, metric)
-            label, operator, value = matcher.groups()
-            labels[label] = tuple(value.split("|")) if operator == "=~" else (value,)
-        return match[1], labels
+        return asked
 
     def _unknown(self, name: str, metric: Metric, hint: str = "") -> DefinitionError:
         asked = getattr(metric, "counter", None) or getattr(metric, "histogram", "")
@@ -210,11 +204,3 @@ def labelled(
 
 def _bucket(latency_s: float) -> int:
     return next(place for place, bound_s in enumerate(BUCKETS_S) if latency_s <= bound_s + 1e-9)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

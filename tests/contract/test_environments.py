@@ -43,6 +43,12 @@ def test_it_conforms(name, action):
     check_environment(name, target="sim", action=action).raise_for_failures()
 
 
+@pytest.mark.xdist_group("webapp")
+def test_the_fluid_form_conforms():
+    report = check_environment("SimpleK8sWebApp-v0", target="sim", fidelity="fluid")
+    report.raise_for_failures()
+
+
 def test_a_new_environment_conforms_as_it_is_written(tmp_path):
     file = new_definition("Mine-v0", tmp_path)
     check_environment(str(file), target="sim").raise_for_failures()
