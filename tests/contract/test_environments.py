@@ -43,6 +43,7 @@ def test_it_conforms(name, action):
     check_environment(name, target="sim", action=action).raise_for_failures()
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group("webapp")
 def test_the_fluid_form_conforms():
     report = check_environment("SimpleK8sWebApp-v0", target="sim", fidelity="fluid")

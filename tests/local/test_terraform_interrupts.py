@@ -210,7 +210,7 @@ def test_a_callback_that_raises_stops_it_gently(terraform: Terraform, slow_layer
     terraform.init(slow_layer)
     with pytest.raises(FullError):
         terraform.apply(slow_layer, on_event=on_event)
-    assert not processes_in(slow_layer)
+    await_true("its processes' end", lambda: not processes_in(slow_layer))
     assert_lock_is_free(terraform, slow_layer)
 
 

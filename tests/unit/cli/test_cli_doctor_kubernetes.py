@@ -12,6 +12,9 @@ from typer.testing import CliRunner
 from infra_gym.cli.main import app
 from infra_gym.clouds.kubernetes_rights import RIGHTS
 
+# Each asks all that a doctor asks, over HTTP.
+pytestmark = pytest.mark.slow
+
 runner = CliRunner()
 
 

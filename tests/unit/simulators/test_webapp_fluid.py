@@ -17,7 +17,7 @@ from infra_gym.simulators.webapp_fluid_queue import (
 )
 
 # One worker compiles, once, what all of these need.
-pytestmark = pytest.mark.xdist_group("webapp")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("webapp")]
 
 ID = "SimpleK8sWebApp-v0"
 SERVICE_S = 0.1
