@@ -76,6 +76,12 @@ class ClusterAccess:
             self._terraform.add_environment(cluster.environment())
             self.cluster, self._made = cluster, made
 
+    def close(self) -> None:
+        """Give connections and certificates' files back; the next :meth:`open` reaches it again."""
+        if self.cluster is not None:
+            self.cluster.close()
+            self.cluster = None
+
     def named(self) -> str:
         """Which cluster it is to be, in words; nobody is asked.
 

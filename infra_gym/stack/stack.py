@@ -244,7 +244,8 @@ class Stack:
             self._reach_cluster()
 
     def release(self) -> None:
-        """Give the lock back; the stack stays as it is."""
+        """Give the lock back, and the cluster's connections; the stack stays as it is."""
+        self._access.close()
         self._lock.release()
 
     def __enter__(self) -> Self:

@@ -212,6 +212,7 @@ class LiveWorld:
     def close(self, *, keep: bool = False) -> None:
         """Destroy the stack, or leave it running if ``keep``; an apply that runs is awaited."""
         self._episode = None
+        self._forget_ways()
         self._actuator.close(keep=keep)
 
     def interrupt(self) -> None:
@@ -265,6 +266,11 @@ class LiveWorld:
             return error.message
         return ""
 
+    def _forget_ways(self) -> None:
+        for way in self._ways.values():
+            way.session.close()
+        self._ways.clear()
+
     def _leave(self, mode: ResetMode) -> ResetMode:
         """End the episode; the mode that is possible after it."""
         if self._pods is not None and self._pods.lost:
@@ -274,7 +280,7 @@ class LiveWorld:
             with suppress(WorldError):
                 self._episode.scene.load.pause()
         if mode != "soft":
-            self._ways.clear()
+            self._forget_ways()
         self._episode = None
         return mode
 

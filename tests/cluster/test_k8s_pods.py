@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from kubernetes.utils.quantity import parse_quantity
 
 from infra_gym.environments.make import make
 from infra_gym.errors import NotReadyError
@@ -25,7 +26,7 @@ BESIDE = 220
 
 
 def thousandths(text: str) -> int:
-    return int(text[:-1]) if text.endswith("m") else int(float(text) * 1000)
+    return int(parse_quantity(text) * 1000)
 
 
 def cpu_of_the_node(kubectl) -> int:
@@ -39,8 +40,9 @@ def cpu_of_the_node(kubectl) -> int:
     ours = kubectl("get", "ns", "-o", "name", "-l", "app.kubernetes.io/managed-by=infra-gym")
     left = thousandths(nodes[0]["status"]["allocatable"]["cpu"])
     for pod in json.loads(kubectl("get", "pods", "-A", "-o", "json"))["items"]:
-        ended = pod["status"]["phase"] in ("Succeeded", "Failed")
-        if f"namespace/{pod['metadata']['namespace']}" in ours.split() or ended:
+        # A pod that has no node, or has ended, takes no room.
+        away = "nodeName" not in pod["spec"] or pod["status"]["phase"] in ("Succeeded", "Failed")
+        if f"namespace/{pod['metadata']['namespace']}" in ours.split() or away:
             continue
         for container in pod["spec"]["containers"]:
             asked = container.get("resources", {}).get("requests", {}).get("cpu", "0")

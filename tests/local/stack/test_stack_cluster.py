@@ -33,6 +33,9 @@ class FakeCluster:
     def identity(self) -> str:
         return self._identity
 
+    def close(self) -> None:
+        self.closed = True
+
     def environment(self) -> dict[str, str]:
         return {
             "KUBE_CONFIG_PATH": self.kubeconfig,
