@@ -12,6 +12,7 @@ from infra_gym.simulators.webapp_counts import Counts
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.workloads import Workload, arrival_schedule
 from infra_gym.worlds.base import Reading, ResetMode
+from infra_gym.worlds.replica_control import replica_control
 from infra_gym.worlds.simulated_metrics import SimulatedMetrics
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class SimulatedWorld:
         self._interval_s = interval_s
         self._time_scale = time_scale
         self._metrics = SimulatedMetrics(definition)
-        self._replicas = _only_control(definition)
+        self._replicas = replica_control(definition)
         self._parameters = parameters
         self._app: WebApp | None = None
         self._tick = 0
@@ -128,13 +129,3 @@ class SimulatedWorld:
 
 _HEATER_INPUTS = ("slots", "service_time_s", "service", "queue_limit")
 _SIEGE_INPUTS = ("timeout_s", "max_in_flight")
-
-
-def _only_control(definition: Definition) -> str:
-    names = [name for name in definition.controls if name not in definition.replica_controls[:1]]
-    if names:
-        raise DefinitionError(
-            f"{definition.id}: the webapp simulator has one control, the input `replicas`, "
-            f"and cannot act on {', '.join(names)}"
-        )
-    return definition.replica_controls[0]

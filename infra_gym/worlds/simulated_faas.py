@@ -26,6 +26,7 @@ from infra_gym.simulators.faas import BUCKETS_S, CODES, Rules
 from infra_gym.simulators.faas_reading import MIB, Counts, Function, cumulative
 from infra_gym.workloads import Workload, arrival_schedule
 from infra_gym.worlds.base import Reading, ResetMode
+from infra_gym.worlds.replica_control import replica_control
 
 _INPUTS = {
     "function": (
@@ -98,7 +99,8 @@ class SimulatedFaas:
         self._interval_s = interval_s
         self._time_scale = time_scale
         self._scenario = Scenario.of(definition)
-        self._replicas, self._most = _only_control(definition)
+        self._replicas = replica_control(definition)
+        self._most = definition.controls[self._replicas].high
         self._metrics = FaasMetrics(definition, self._scenario)
         self._function: Function | None = None
         self._tick = 0
@@ -339,15 +341,3 @@ class _Selector:
         return self.labels.keys() <= known.keys() and all(
             value is None or self.matches(label, value) for label, value in known.items()
         )
-
-
-def _only_control(definition: Definition) -> tuple[str, int]:
-    """The control that the simulator has, and the most that it may be."""
-    names = [name for name in definition.controls if name not in definition.replica_controls[:1]]
-    if names:
-        raise DefinitionError(
-            f"{definition.id}: the faas simulator has one control, the input `replicas`, "
-            f"and cannot act on {', '.join(names)}"
-        )
-    name = definition.replica_controls[0]
-    return name, definition.controls[name].high

@@ -7,6 +7,7 @@ from typing import Literal
 
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import DefinitionError
+from infra_gym.worlds.replica_control import replica_control
 
 
 @dataclass(frozen=True)
@@ -36,18 +37,9 @@ class WebAppInputs:
             raise DefinitionError(
                 f"{definition.id}: there is no simulator {definition.simulator!r}; known: webapp"
             )
-        control, *others = [
-            *definition.replica_controls[:1],
-            *(name for name in definition.controls if name not in definition.replica_controls[:1]),
-        ]
-        if others or not definition.replica_controls:
-            raise DefinitionError(
-                f"{definition.id}: the webapp simulator has one control, the input `replicas`, "
-                f"and cannot act on {', '.join(others or [control])}"
-            )
         written = {
             **definition.inputs_of("local/heater"),
             **definition.inputs_of("local/siege-engine"),
         }
         known = {name: written[name] for name in cls.__dataclass_fields__ if name in written}
-        return cls(control=control, **known)
+        return cls(control=replica_control(definition), **known)
