@@ -179,7 +179,8 @@ def _world(
     if fidelity is not None:
         raise SettingsError(
             f"fidelity={fidelity!r} is of the simulator, and {place.target!r} is no simulator.",
-            next_command=f'gym.make("{definition.id}", target="sim", fidelity="{fidelity}")',
+            next_command=f'gym.make("{definition.id}", target="sim", fidelity="{fidelity}"), '
+            "or --target sim",
         )
     try:
         stack = Stack(
