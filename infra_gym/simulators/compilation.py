@@ -52,7 +52,7 @@ def inlined(function: F) -> F:
 def watched(tell: Callable[[str], None]) -> Iterator[None]:
     """Call ``tell`` with the name of each function whose compilation begins while inside."""
 
-    class Watch(event.Listener):  # type: ignore[misc]
+    class Watch(event.Listener):
         def on_start(self, happens: Any) -> None:
             tell(happens.data["dispatcher"].py_func.__name__)
 
@@ -63,7 +63,7 @@ def watched(tell: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-class _Kept(FunctionCache):  # type: ignore[misc]
+class _Kept(FunctionCache):
     """What is kept of one function. The disk may be full, and a file may be damaged."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -90,7 +90,7 @@ class _Kept(FunctionCache):  # type: ignore[misc]
             _cannot_keep(f"{self._cache_path}: {error.strerror or error}")
 
 
-class _Files(IndexDataCacheFile):  # type: ignore[misc]
+class _Files(IndexDataCacheFile):
     """The files that keep one function's code, as numba has them, but for several writers at once.
 
     numba counts its data files, and writes the index first: two processes may give the same number
