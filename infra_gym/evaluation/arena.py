@@ -13,11 +13,11 @@ import gymnasium as gym
 from infra_gym.definitions.catalog import definition_file, definition_ids, find_definition
 from infra_gym.definitions.catalog import definitions_folder as packaged
 from infra_gym.environments.make import make
-from infra_gym.environments.place import Fidelity
 from infra_gym.errors import MissingProgramError, SettingsError, UnknownNameError
 from infra_gym.settings import Settings, Target, load_settings
 from infra_gym.stack import unique_name
 from infra_gym.task.controls import ActionMode
+from infra_gym.worlds.twins import Fidelity
 
 LONGEST_NAME = 31
 """Characters of a name that leave room for a worker's number and a replacement's suffix."""

@@ -38,10 +38,10 @@ def step_all(
         idle: Which stay as they are, shape (apps,).
         metrics: See :func:`~infra_gym.simulators.webapp_measures.measure`; so, too, the others.
         bounds_s: See there.
-        buckets: See there.
+        buckets: See there, a row an app.
         values: See there.
     """
-    totals, within = np.zeros(buckets.size), np.zeros(bounds_s.size)
+    totals, within = np.zeros(buckets.shape[1]), np.zeros(bounds_s.size)
     for place in range(len(lengths)):
         if idle[place]:
             continue
@@ -56,7 +56,7 @@ def step_all(
             ready += seen[_READY] == 1.0
         gauges = (busy_s, float(apps.marks[place, _OPEN]), existing, ready)
         seconds = until_s[place] - since_s
-        measure(metrics, bounds_s, buckets, totals, within, gauges, seconds, values, place)
+        measure(metrics, bounds_s, buckets[place], totals, within, gauges, seconds, values, place)
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""The fluid form of the simulated web app: one environment, or many at once.
+"""The fluid form of the simulated web app, many at once.
 
 The load is the workload's curve: where that is random, the very curve that the reference has for
 the same seed. Requests are no whole numbers, and nothing else is drawn: the expected numbers come
@@ -8,22 +8,23 @@ closer to what the reference counts than other random numbers would.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.definitions.models import Definition
-from infra_gym.errors import NotReadyError, SettingsError, UsageError
+from infra_gym.errors import SettingsError, UsageError
 from infra_gym.simulators import webapp_fluid as fluid
 from infra_gym.simulators import webapp_fluid_queue as theory
 from infra_gym.simulators.webapp_counts import BUCKETS_S
 from infra_gym.simulators.webapp_parameters import WebAppParameters
 from infra_gym.workloads import Workload
 from infra_gym.workloads.profiles import Bursty, FlashCrowd, Random
-from infra_gym.worlds.base import Reading, ResetMode
 from infra_gym.worlds.columns import Columns, Masks
-from infra_gym.worlds.measures import WebAppMeasures, labelled
+from infra_gym.worlds.measures import WebAppMeasures, code_buckets, labelled
 from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 _DRAWN = (Bursty, FlashCrowd, Random)
@@ -69,8 +70,10 @@ class FluidBatch:
                 f"{inputs.service} ones.",
                 next_command='use fidelity="reference"',
             )
-        self.measures = WebAppMeasures(
-            definition, timeout_s=inputs.timeout_s, overhead_s=real.overhead_s
+        self._parameters = parameters
+        self.measures = WebAppMeasures(definition)
+        self.buckets = np.array(
+            code_buckets(overhead_s=real.overhead_s, timeout_s=inputs.timeout_s), dtype=np.int64
         )
         self._workload = workload
         self._steps = definition.max_episode_steps + 2
@@ -125,7 +128,7 @@ class FluidBatch:
             self._table,
             self.measures.metrics,
             self.measures.bounds_s,
-            self.measures.buckets,
+            self.buckets,
             self._values,
         )
 
@@ -142,7 +145,7 @@ class FluidBatch:
             self._guesses,
             self.measures.metrics,
             self.measures.bounds_s,
-            self.measures.buckets,
+            self.buckets,
             self._values,
         )
 
@@ -160,9 +163,11 @@ class FluidBatch:
         """Steps taken, shape (num_envs,)."""
         return self._ticks.copy()
 
-    def digest(self, place: int) -> str:
-        """Of the load: a hash in hexadecimal."""
-        return hashlib.sha256(self._rates[place if self._drawn else 0].tobytes()).hexdigest()
+    def notes(self, place: int) -> dict[str, Any]:
+        """What is told of one environment's episode when it begins."""
+        curve = self._rates[place if self._drawn else 0]
+        told = {} if self._parameters is None else {"parameters": asdict(self._parameters)}
+        return {"schedule_sha256": hashlib.sha256(curve.tobytes()).hexdigest(), **told}
 
     def by_label(self, place: int) -> dict[str, dict[str, float]]:
         """The metrics with one value a replica; replicas that are ready share alike."""
@@ -201,80 +206,3 @@ class FluidBatch:
         if not found.max() <= _MOST_RPS:  # nor NaN
             raise UsageError(f"The fluid form takes up to {_MOST_RPS:g} requests/s.")
         return found
-
-
-class FluidWorld:
-    """A batch of one, as a world.
-
-    Args:
-        definition: The environment.
-        workload: The load.
-        interval_s: Seconds of a step.
-        time_scale: Modelled seconds in one second.
-        parameters: What the target is like; left out, the defaults.
-
-    Raises:
-        InfraGymError: As for :class:`FluidBatch`.
-    """
-
-    def __init__(
-        self,
-        definition: Definition,
-        *,
-        workload: Workload,
-        interval_s: float,
-        time_scale: float,
-        parameters: WebAppParameters | None = None,
-    ) -> None:
-        self._batch = FluidBatch(
-            definition,
-            1,
-            workload=workload,
-            interval_s=interval_s,
-            time_scale=time_scale,
-            parameters=parameters,
-        )
-        self._interval_s, self._time_scale = interval_s, time_scale
-        self._control = self._batch.control
-        self._begun = False
-
-    def reset(self, seed: int, controls: Mapping[str, int], mode: ResetMode) -> Reading:  # noqa: ARG002
-        """All modes are alike: it starts anew with every replica ready."""
-        self._batch.begin(np.array([0]), [seed], controls[self._control])
-        self._begun = True
-        return self._reading({"schedule_sha256": self._batch.digest(0)})
-
-    def step(self, controls: Mapping[str, int]) -> Reading:
-        """One interval.
-
-        Raises:
-            NotReadyError: ``reset`` was not called.
-        """
-        if not self._begun:
-            raise NotReadyError("step before reset", next_command="call env.reset() first")
-        self._batch.step(np.array([controls[self._control]]), np.array([False]))
-        return self._reading({})
-
-    def close(self, *, keep: bool = False) -> None:  # noqa: ARG002
-        """Nothing was made."""
-        self._begun = False
-
-    def _reading(self, notes: Mapping[str, str]) -> Reading:
-        columns, empty = self._batch.read()
-        by_label = self._batch.by_label(0)
-        tick = int(self._batch.ticks[0])
-        until_s = tick * self._interval_s
-        return Reading(
-            tick=tick,
-            seconds=until_s - max(0, tick - 1) * self._interval_s,
-            time_s=until_s * self._time_scale,
-            values={name: float(column[0]) for name, column in columns.items()},
-            by_label=by_label,
-            empty=frozenset(empty) | {name for name, values in by_label.items() if not values},
-            notes={
-                "seconds": {"apply": 0.0, "sample": 0.0},
-                "pending": [],
-                "mismatch": {},
-                **notes,
-            },
-        )

@@ -17,9 +17,10 @@ from infra_gym.definitions.models import (
     HistogramMetric,
     Metric,
 )
-from infra_gym.errors import DefinitionError, MetricsError, did_you_mean
+from infra_gym.errors import DefinitionError, did_you_mean
 from infra_gym.simulators import webapp_measures as compiled
 from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES
+from infra_gym.worlds.columns import filled
 from infra_gym.worlds.selectors import Selector
 
 _REQUESTS = "siege_requests_total"
@@ -53,14 +54,12 @@ class WebAppMeasures:
 
     Args:
         definition: The environment.
-        timeout_s: When the client gives up.
-        overhead_s: How long a 503 takes.
 
     Raises:
         DefinitionError: A metric that the web app's simulators do not have.
     """
 
-    def __init__(self, definition: Definition, *, timeout_s: float, overhead_s: float) -> None:
+    def __init__(self, definition: Definition) -> None:
         self._definition = definition
         self.by_label: dict[str, tuple[str, bool]] = {}
         """For each metric with ``by``: which of :data:`BY_REPLICA`, and whether it is a rate."""
@@ -78,9 +77,8 @@ class WebAppMeasures:
         self.metrics = np.array([entry.row() for entry in entries.values()]).reshape(
             -1, compiled.COLUMNS
         )
-        """See :func:`infra_gym.simulators.webapp_measures.measure`, as for the next two."""
+        """See :func:`infra_gym.simulators.webapp_measures.measure`, as for the next."""
         self.bounds_s = np.array(BUCKETS_S)
-        self.buckets = np.array([0, _bucket(overhead_s), _bucket(timeout_s), 0, 0], dtype=np.int64)
 
     def filled(
         self, values: NDArray[np.float64]
@@ -93,21 +91,10 @@ class WebAppMeasures:
         Raises:
             MetricsError: There was nothing to measure for a metric that declares no ``empty``.
         """
-        columns, empty = dict(zip(self.names, values, strict=True)), {}
+        columns = dict(zip(self.names, values, strict=True))
         if not math.isnan(np.add.reduce(values, axis=None)):
             return columns, {}  # a sum with a NaN is none, and most steps have none
-        for name, column in columns.items():
-            nothing = np.isnan(column)
-            if nothing.any():
-                otherwise = self._empty[name]
-                if otherwise is None:
-                    raise MetricsError(
-                        f"metric {name} has nothing to measure",
-                        next_command=f"give {name} an `empty:` value in the definition",
-                    )
-                column[nothing] = otherwise
-                empty[name] = nothing
-        return columns, empty
+        return columns, filled(columns, self._empty)
 
     def _entry(self, name: str, metric: Metric) -> _Entry:
         if isinstance(metric, GaugeMetric):
@@ -128,7 +115,7 @@ class WebAppMeasures:
         if asked.name == _REQUESTS and asked.matchers.keys() <= {"code"}:
             return _Entry(compiled.REQUESTS, codes, rate=metric.rate)
         if asked.name == f"{_LATENCY}_bucket" and asked.matchers.keys() <= {"code", "le"}:
-            bucket = asked.bucket()
+            bucket = asked.bucket(BUCKETS_S)
             if bucket is None:
                 raise self._unknown(name, metric, f" Its bounds are {BUCKETS_S}.")
             return _Entry(compiled.REQUESTS, codes, bucket, rate=metric.rate)
@@ -156,7 +143,7 @@ class WebAppMeasures:
 
     def _codes(self, name: str, metric: Metric, asked: Selector) -> tuple[bool, ...]:
         """Which of the siege engine's codes are asked for."""
-        wanted = asked.codes()
+        wanted = asked.codes(CODES)
         if not wanted:
             raise self._unknown(name, metric, f" Its codes are {', '.join(CODES)}.")
         return tuple(code in wanted for code in CODES)
@@ -200,6 +187,17 @@ def labelled(
             numbers = {r: number / seconds for r, number in numbers.items()} if seconds else {}
         found[name] = numbers
     return found
+
+
+def code_buckets(*, overhead_s: float, timeout_s: float) -> list[int]:
+    """In which bucket the requests of each code lie, as
+    :func:`infra_gym.simulators.webapp_measures.measure` takes it.
+
+    Args:
+        overhead_s: How long a 503 takes.
+        timeout_s: When the client gives up.
+    """
+    return [0, _bucket(overhead_s), _bucket(timeout_s), 0, 0]
 
 
 def _bucket(latency_s: float) -> int:

@@ -160,14 +160,14 @@ class _Asked:
 
     def _bucket(self, asked: Selector) -> int:
         """The bucket whose ``le`` is asked for."""
-        bucket = asked.bucket()
+        bucket = asked.bucket(BUCKETS_S)
         if bucket is None:
             bounds = ", ".join(f"{bound_s:g}" for bound_s in BUCKETS_S)
             raise self._unknown(f" Its bounds are {bounds}.")
         return bucket
 
     def _codes(self, asked: Selector) -> tuple[str, ...]:
-        codes = asked.codes()
+        codes = asked.codes(CODES)
         if not codes:
             raise self._unknown(f" Its codes are {', '.join(CODES)}.")
         return codes
