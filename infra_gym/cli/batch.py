@@ -105,7 +105,7 @@ def simulate(
     for path, lines in ((starts, _starts(found)), (rst, found.rst()), (ult, found.ult())):
         if path is not None:
             _write(path, lines)
-    if starts == Path("-"):
+    if Path("-") in (starts, rst, ult):
         return
     metrics = found.metrics()
     document = {
