@@ -19,8 +19,8 @@ from infra_gym.definitions.models import Definition
 from infra_gym.errors import SettingsError, UsageError
 from infra_gym.simulators import webapp_fluid as fluid
 from infra_gym.simulators import webapp_fluid_queue as theory
-from infra_gym.simulators.webapp_counts import BUCKETS_S
-from infra_gym.simulators.webapp_parameters import WebAppParameters
+from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES
+from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.workloads import Workload
 from infra_gym.workloads.profiles import Bursty, FlashCrowd, Random
 from infra_gym.worlds.columns import Columns, Masks
@@ -29,6 +29,7 @@ from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 _DRAWN = (Bursty, FlashCrowd, Random)
 _MOST_RPS = 1e9
+_BOUNDS_S = np.array(BUCKETS_S[:-1])
 _SAMPLES = 8  # of the workload's curve in a span
 _CALM = 0.6  # of what a replica can serve: up to this, a step's mean load says enough
 
@@ -42,7 +43,8 @@ class FluidBatch:
         workload: The load.
         interval_s: Seconds of a step.
         time_scale: Modelled seconds in one second.
-        parameters: What the target is like; left out, the defaults.
+        parameters: What the target is like, or a spread, of which each episode draws one: that
+            costs a table an episode, a quarter of a millisecond; left out, the defaults.
 
     Raises:
         DefinitionError: Another simulator, or a control or metric that the web app does not have.
@@ -58,51 +60,37 @@ class FluidBatch:
         workload: Workload,
         interval_s: float,
         time_scale: float,
-        parameters: WebAppParameters | None = None,
+        parameters: WebAppParameters | WebAppSpread | None = None,
     ) -> None:
         inputs = WebAppInputs.of(definition)
         self.control = inputs.control
         """The definition's control that sets the replicas."""
-        real = parameters or WebAppParameters()
         if inputs.service != "constant":
             raise SettingsError(
                 f"The fluid form has constant services, and {definition.id} has "
                 f"{inputs.service} ones.",
                 next_command='use fidelity="reference"',
             )
-        self._parameters = parameters
         self.measures = WebAppMeasures(definition)
-        self.buckets = np.array(
-            code_buckets(overhead_s=real.overhead_s, timeout_s=inputs.timeout_s), dtype=np.int64
-        )
+        self._inputs, self._parameters = inputs, parameters
         self._workload = workload
         self._steps = definition.max_episode_steps + 2
         self._interval_s, self._time_scale = interval_s, time_scale
-        service_time_s = inputs.service_time_s * real.service_time_factor
-        self._table, low = theory.queue_table(
-            inputs.slots,
-            service_time_s,
-            inputs.queue_limit,
-            inputs.timeout_s,
-            real.overhead_s,
-            BUCKETS_S[:-1],
-        )
+        self._chain = theory.chain(inputs.slots, inputs.queue_limit)
         self._guesses = theory.guesses()
-        self._rules = np.zeros(fluid.RULES)
-        self._rules[fluid.INTERVAL] = interval_s
-        self._rules[fluid.SLOTS] = inputs.slots
-        self._rules[fluid.SERVICE_TIME] = service_time_s
-        self._rules[fluid.MAX_IN_FLIGHT] = inputs.max_in_flight
-        self._rules[fluid.BOOT] = real.boot_s
-        self._rules[fluid.DRAIN] = real.drain_s
-        self._rules[fluid.APPLY] = real.apply_s
-        self._rules[fluid.GUESSES_PER_LOAD] = (
-            theory.GUESSES_PER_CAPACITY * service_time_s / inputs.slots
-        )
-        self._rules[fluid.LOW] = low
-        self._rules[fluid.CALM_RATE] = _CALM * inputs.slots / service_time_s
-        calm = self._guesses[int(_CALM * theory.GUESSES_PER_CAPACITY)]
-        self._rules[fluid.CALM_NUMBER] = self._table[calm, theory.NUMBER]
+        ends: tuple[WebAppParameters, ...]
+        if isinstance(parameters, WebAppSpread):
+            ends, kinds = (parameters.low, parameters.high), num_envs
+        else:
+            ends, kinds = (parameters or WebAppParameters(),), 1
+        # The quickest and the slowest target tell which bounds matter to any in between.
+        known = [theory.known_bounds(self._whole_table(one)) for one in ends]
+        self._low, high = min(low for low, _ in known), max(high for _, high in known)
+        self._columns = np.r_[: theory.WITHIN, theory.WITHIN + self._low : theory.WITHIN + high]
+        self._rules = np.zeros((kinds, fluid.RULES))
+        self._tables = np.zeros((kinds, len(self._chain.number), len(self._columns)))
+        self._buckets = np.zeros((kinds, len(CODES)), dtype=np.int64)
+        self._told: list[WebAppParameters | None] = [None] * kinds
         replicas = definition.controls[self.control].high
         self._states = np.zeros((num_envs, fluid.FIELDS + replicas * fluid.REPLICA_FIELDS))
         self._drawn = isinstance(workload, _DRAWN)
@@ -111,43 +99,50 @@ class FluidBatch:
         )
         self._ticks = np.zeros(num_envs, dtype=np.int64)
         self._values = np.zeros((len(self.measures.names), num_envs))
+        self._groups: list[tuple[NDArray[np.int64], NDArray[np.bool_]]] | None = None
         if not self._drawn:
             self._rates[0] = self._curve(0)
+        if not isinstance(parameters, WebAppSpread):
+            self._take(0, parameters)
 
     def begin(self, places: NDArray[np.int64], seeds: Sequence[int], replicas: int) -> None:
         """Begin episodes in some places, with all replicas ready."""
-        if self._drawn:
-            for place, seed in zip(places.tolist(), seeds, strict=True):
+        for place, seed in zip(places.tolist(), seeds, strict=True):
+            if self._drawn:
                 self._rates[place] = self._curve(seed)
+            if isinstance(self._parameters, WebAppSpread):
+                self._take(place, self._parameters.draw(seed))
         self._ticks[places] = 0
-        fluid.begin_all(
-            self._states,
-            places,
-            replicas,
-            self._rules,
-            self._table,
-            self.measures.metrics,
-            self.measures.bounds_s,
-            self.buckets,
-            self._values,
-        )
+        for buckets, members in self._alike():
+            fluid.begin_all(
+                self._states,
+                places[members[places]],
+                replicas,
+                self._rules,
+                self._tables,
+                self.measures.metrics,
+                self.measures.bounds_s,
+                buckets,
+                self._values,
+            )
 
     def step(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
         """Let an interval pass in each environment that is not ``idle``."""
         self._ticks += ~idle
-        fluid.step_all(
-            self._states,
-            replicas,
-            idle,
-            self._rates,
-            self._rules,
-            self._table,
-            self._guesses,
-            self.measures.metrics,
-            self.measures.bounds_s,
-            self.buckets,
-            self._values,
-        )
+        for buckets, members in self._alike():
+            fluid.step_all(
+                self._states,
+                replicas,
+                idle | ~members,
+                self._rates,
+                self._rules,
+                self._tables,
+                self._guesses,
+                self.measures.metrics,
+                self.measures.bounds_s,
+                buckets,
+                self._values,
+            )
 
     def read(self, places: NDArray[np.int64] | None = None) -> tuple[Columns, Masks]:
         """Columns of the last step's metrics, and where they had nothing to measure.
@@ -166,7 +161,8 @@ class FluidBatch:
     def notes(self, place: int) -> dict[str, Any]:
         """What is told of one environment's episode when it begins."""
         curve = self._rates[place if self._drawn else 0]
-        told = {} if self._parameters is None else {"parameters": asdict(self._parameters)}
+        parameters = self._told[place if len(self._told) > 1 else 0]
+        told = {} if parameters is None else {"parameters": asdict(parameters)}
         return {"schedule_sha256": hashlib.sha256(curve.tobytes()).hexdigest(), **told}
 
     def by_label(self, place: int) -> dict[str, dict[str, float]]:
@@ -193,6 +189,50 @@ class FluidBatch:
             worked=worked,
             seconds=tick * self._interval_s - max(0, tick - 1) * self._interval_s,
         )
+
+    def _take(self, kind: int, parameters: WebAppParameters | None) -> None:
+        """Have rules and table of these parameters."""
+        real = parameters or WebAppParameters()
+        inputs, rules = self._inputs, self._rules[kind]
+        service_time_s = inputs.service_time_s * real.service_time_factor
+        self._told[kind] = parameters
+        self._tables[kind] = self._whole_table(real)[:, self._columns]
+        self._buckets[kind] = code_buckets(overhead_s=real.overhead_s, timeout_s=inputs.timeout_s)
+        self._groups = None
+        rules[fluid.INTERVAL] = self._interval_s
+        rules[fluid.SLOTS] = inputs.slots
+        rules[fluid.SERVICE_TIME] = service_time_s
+        rules[fluid.MAX_IN_FLIGHT] = inputs.max_in_flight
+        rules[fluid.BOOT] = real.boot_s
+        rules[fluid.DRAIN] = real.drain_s
+        rules[fluid.APPLY] = real.apply_s
+        rules[fluid.GUESSES_PER_LOAD] = theory.GUESSES_PER_CAPACITY * service_time_s / inputs.slots
+        rules[fluid.LOW] = self._low
+        rules[fluid.CALM_RATE] = _CALM * inputs.slots / service_time_s
+        calm = self._guesses[int(_CALM * theory.GUESSES_PER_CAPACITY)]
+        rules[fluid.CALM_NUMBER] = self._chain.number[calm]
+
+    def _whole_table(self, real: WebAppParameters) -> NDArray[np.float64]:
+        """With every bound of the histogram."""
+        table = np.empty((len(self._chain.number), theory.WITHIN + len(_BOUNDS_S)))
+        theory.fill_table(
+            table,
+            self._chain,
+            self._inputs.service_time_s * real.service_time_factor,
+            self._inputs.timeout_s,
+            real.overhead_s,
+            _BOUNDS_S,
+        )
+        return table
+
+    def _alike(self) -> list[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
+        """Environments whose failed requests lie in the same buckets of the histogram: which
+        buckets, and who."""
+        if self._groups is None:
+            rows, group = np.unique(self._buckets, axis=0, return_inverse=True)
+            number = np.broadcast_to(group.reshape(-1), len(self._ticks))
+            self._groups = [(row, number == one) for one, row in enumerate(rows)]
+        return self._groups
 
     def _curve(self, seed: int) -> NDArray[np.float64]:
         """Mean rate in each span, requests/s, as :func:`~infra_gym.workloads.arrival_schedule` has

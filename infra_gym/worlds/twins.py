@@ -94,11 +94,6 @@ def make_twins(
     if fidelity == "fluid":
         from infra_gym.worlds.fluid import FluidBatch
 
-        if isinstance(parameters, WebAppSpread):
-            raise SettingsError(
-                "The fluid form cannot draw its parameters anew for every episode.",
-                next_command='leave randomise out, or use fidelity="reference"',
-            )
         return FluidBatch(
             definition,
             num_envs,

@@ -364,8 +364,10 @@ def calibration(custom, tmp_path):
 
 
 @pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.value)
-def test_each_environment_draws_its_own_parameters(custom, calibration, mode):
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_each_environment_draws_its_own_parameters(custom, calibration, fidelity, mode):
     options = {
+        "fidelity": fidelity,
         "definition": custom,
         "calibration": calibration,
         "randomise": True,
