@@ -13,8 +13,8 @@ from infra_gym.definitions.models import Definition
 from infra_gym.environments.place import Place
 from infra_gym.errors import SettingsError, UsageError
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
-from infra_gym.worlds.twin_inputs import twin_inputs
 from infra_gym.worlds.twins import Parameters
+from infra_gym.worlds.webapp_inputs import twin_inputs
 
 VERSION = 1
 

@@ -19,7 +19,7 @@ from infra_gym.simulators.webapp import WebApp
 from infra_gym.simulators.webapp_parameters import WebAppParameters
 from infra_gym.task.formulas import Formulas
 from infra_gym.worlds.simulated_metrics import SimulatedMetrics
-from infra_gym.worlds.twin_inputs import twin_inputs
+from infra_gym.worlds.webapp_inputs import twin_inputs
 
 
 class Follower:

@@ -7,13 +7,13 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from infra_gym.definitions.models import Definition
-from infra_gym.errors import DefinitionError, NotReadyError
+from infra_gym.errors import NotReadyError
 from infra_gym.simulators.webapp_counts import Counts
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.workloads import Workload, arrival_schedule
 from infra_gym.worlds.base import Reading, ResetMode
-from infra_gym.worlds.replica_control import replica_control
 from infra_gym.worlds.simulated_metrics import SimulatedMetrics
+from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 if TYPE_CHECKING:
     from infra_gym.simulators.webapp import WebApp
@@ -45,21 +45,13 @@ class SimulatedWorld:
         time_scale: float,
         parameters: WebAppParameters | WebAppSpread | None = None,
     ) -> None:
-        if definition.simulator is None:
-            raise DefinitionError(
-                f"{definition.id} has no simulator, which the target sim and a dry run need"
-            )
-        if definition.simulator != "webapp":
-            raise DefinitionError(
-                f"{definition.id}: there is no simulator {definition.simulator!r}; "
-                "known: faas, webapp"
-            )
+        self._inputs = WebAppInputs.of(definition)
         self._definition = definition
         self._workload = workload
         self._interval_s = interval_s
         self._time_scale = time_scale
         self._metrics = SimulatedMetrics(definition)
-        self._replicas = replica_control(definition)
+        self._replicas = self._inputs.control
         self._parameters = parameters
         self._app: WebApp | None = None
         self._tick = 0
@@ -74,9 +66,7 @@ class SimulatedWorld:
             time_scale=self._time_scale,
             seed=seed,
         )
-        heater = self._definition.inputs_of("local/heater")
-        siege = self._definition.inputs_of("local/siege-engine")
-        parameters = self._drawn(seed)
+        inputs, parameters = self._inputs, self._drawn(seed)
         self._app = WebApp(
             schedule.times,
             replicas=controls[self._replicas],
@@ -84,8 +74,12 @@ class SimulatedWorld:
             parameters=parameters,
             schedule_s=schedule.seconds,
             seed=seed,
-            **{name: heater[name] for name in _HEATER_INPUTS if name in heater},
-            **{name: siege[name] for name in _SIEGE_INPUTS if name in siege},
+            slots=inputs.slots,
+            service_time_s=inputs.service_time_s,
+            service=inputs.service,
+            queue_limit=inputs.queue_limit,
+            timeout_s=inputs.timeout_s,
+            max_in_flight=inputs.max_in_flight,
         )
         self._tick = 0
         reading = self._reading(self._app.advance(0.0, controls[self._replicas]))
@@ -125,7 +119,3 @@ class SimulatedWorld:
             empty=empty,
             notes={"seconds": {"apply": 0.0, "sample": 0.0}, "pending": [], "mismatch": {}},
         )
-
-
-_HEATER_INPUTS = ("slots", "service_time_s", "service", "queue_limit")
-_SIEGE_INPUTS = ("timeout_s", "max_in_flight")

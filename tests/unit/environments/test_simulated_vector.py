@@ -23,7 +23,7 @@ from infra_gym.errors import (
     SettingsError,
 )
 from infra_gym.simulators.webapp_parameters import WebAppParameters
-from infra_gym.worlds.twin_inputs import twin_inputs
+from infra_gym.worlds.webapp_inputs import twin_inputs
 
 # One worker compiles, once, what all of these need.
 pytestmark = pytest.mark.xdist_group("webapp")
