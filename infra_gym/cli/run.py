@@ -21,6 +21,7 @@ from infra_gym.cli.options import (
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.signals import Signals
 from infra_gym.cli.variables import pairs, value
+from infra_gym.errors import UsageError
 
 if TYPE_CHECKING:
     from infra_gym.workloads import Workload
@@ -102,7 +103,13 @@ def run(
     from infra_gym.cli.play import Play, make_folder, stop_at_once
     from infra_gym.definitions.catalog import find_definition
     from infra_gym.environments.make import make
+    from infra_gym.environments.registration import SIMULATED
 
+    if identifier in SIMULATED:
+        raise UsageError(
+            f"{identifier} is a simulator without a definition, and run shows only what has one.",
+            next_command=f"infra-gym evaluate {identifier} --agent random",
+        )
     definition = find_definition(identifier)
     given = pairs("--parameter", parameter or (), example="target=0.6")
     player = make_agent(agent, **{name: value(text) for name, text in given.items()})
