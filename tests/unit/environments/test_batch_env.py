@@ -389,12 +389,16 @@ def test_before_and_after_an_episode():
         ({"start": 1.5}, "start must be a whole number"),
         ({"max_queue": 0}, "max_queue must be"),
         ({"reward": "utilization"}, "Did you mean 'utilisation'"),
-        ({"render_mode": "human"}, "draws no pictures"),
     ],
 )
 def test_arguments_that_cannot_be(arguments, message):
     with pytest.raises(SettingsError, match=message):
         gym.make("BatchScheduling-v0", **arguments)
+
+
+def test_there_are_no_pictures():
+    with pytest.raises(SettingsError, match="leave render_mode out"):
+        BatchSchedulingEnv(render_mode="human")
 
 
 def test_a_reset_has_one_option():
