@@ -3,11 +3,13 @@
 DigitalOcean bills by the second: from when a thing is in service until it is gone, for at least 60
 seconds and at least $0.01, and for at most 672 hours of a calendar month. Beginnings are told by
 the account; an end is the first look at which a thing is gone, so that what is stated is never
-less than what is billed, and more by the time between two looks at most.
+less than what is billed, and more by the time between two looks at most, and by a cent for a thing
+that went before it was seen in service.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -87,7 +89,8 @@ class AccountMeter:
 
     def __init__(self, lines: Sequence[Mapping[str, Any]] = ()) -> None:
         self._lines = [Line(**line) for line in lines]
-        self._waiting: dict[str, float] = {}
+        self._waiting: dict[str, Standing] = {}
+        self._looked_s = -np.inf
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -108,7 +111,12 @@ class AccountMeter:
         for one in standing:
             if one.key not in going_on and one.since_s is not None:
                 self._lines.append(self._begun(one, one.since_s, moment_s))
-        self._waiting = {one.key: moment_s for one in standing if one.since_s is None}
+        for one in self._waiting.values():
+            if one.key not in seen:  # it may have served between the two looks
+                line = Line(one.key, one.what, one.usd_per_hour, float(self._looked_s), moment_s)
+                self._lines.append(line)
+        self._waiting = {one.key: one for one in standing if one.since_s is None}
+        self._looked_s = moment_s
         return tuple(self._lines) != before
 
     def bill(self, moment_s: float) -> Bill:
@@ -130,7 +138,7 @@ class AccountMeter:
 
     def _begun(self, one: Standing, since_s: float, moment_s: float) -> Line:
         """A new line. What was not in service at the last look began after it."""
-        earliest = self._waiting.get(one.key, -np.inf)
+        earliest = self._looked_s if one.key in self._waiting else -np.inf
         same = [line.until_s for line in self._lines if line.key == one.key]
         earliest = max([earliest, *(until for until in same if until is not None)])
         since_s = float(min(max(since_s, earliest), moment_s))
@@ -145,4 +153,4 @@ def _billed_s(since_s: float, until_s: float) -> float:
     months = np.arange(first + 1, last + 1)
     turns = [since_s, *months.astype("datetime64[s]").astype(np.int64).tolist(), until_s]
     most = HOURS_A_MONTH * _HOUR_S
-    return float(sum(min(end - begin, most) for begin, end in zip(turns, turns[1:], strict=False)))
+    return float(sum(min(end - begin, most) for begin, end in itertools.pairwise(turns)))

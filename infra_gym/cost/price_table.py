@@ -39,7 +39,8 @@ class PriceTable:
         """
         if slug not in self.sizes:
             raise SettingsError(
-                f"The size {slug!r} has no price ({self.source}).{did_you_mean(slug, self.sizes)}",
+                f"The size {slug!r} has no price ({self.source})."
+                f"{did_you_mean(slug, [*self.sizes])}",
                 next_command="export DIGITALOCEAN_TOKEN=... (then the account's own list is read), "
                 "or another size",
             )

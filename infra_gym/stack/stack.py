@@ -73,6 +73,9 @@ from infra_gym.terraform.documents import Applied, Event, Plan
 if TYPE_CHECKING:
     from infra_gym.clouds.kubernetes import Cluster
 
+CLOUD_CORE = "do/core"
+"""The layer whose output ``name`` all things in the account have."""
+
 
 class Stack:
     """The layers of one project and environment. Making one touches nothing.
@@ -166,6 +169,7 @@ class Stack:
             on_event=self._on_event,
         )
         self._reaching = threading.Lock()
+        self._forgetting = threading.Lock()
         self._cluster_is_gone = False
         self._layer_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -375,6 +379,25 @@ class Stack:
             results(self._identity, "destroy", outcome)
             return () if records else self._clean_up()
 
+    # ---------------------------------------------------------------- what it costs
+
+    @property
+    def name_in_account(self) -> str | None:
+        """What the names of its things in a cloud account begin with, once there are any."""
+        core = self._runs.records.get(CLOUD_CORE)
+        return None if core is None else core.outputs.get("name")
+
+    def meter_lines(self) -> tuple[dict[str, Any], ...]:
+        """What an account was billed for it, as the run before kept it."""
+        return self._ledger.meter()
+
+    def keep_meter_lines(self, lines: Sequence[dict[str, Any]]) -> None:
+        """Keep what an account is billed for it, as long as there is anything of it."""
+        with self._forgetting:
+            if self.acquired and self._record is not None:
+                self._lock.check()
+                self._ledger.write_meter(lines)
+
     # ---------------------------------------------------------------- looking at it
 
     def plan(
@@ -437,6 +460,37 @@ class Stack:
                 next_command=self._identity.command("apply"),
             )
         return dict(record.outputs)
+
+    def values(
+        self,
+        layers: Sequence[str],
+        inputs: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        """What an apply would give the variables of layers, by layer; touches nothing.
+
+        Defaults are in it; what comes from another layer's output is not.
+
+        Args:
+            layers: Which.
+            inputs: Explicit values, by layer and variable.
+
+        Raises:
+            InfraGymError: An input is wrong or missing.
+        """
+        self._records()
+        given = by_layer(inputs, self.layers)
+        found = {}
+        for layer in self._choose(layers, self.layers):
+            variables = self._modules[layer].variables
+            defaults = {name: one.default for name, one in variables.items() if not one.required}
+            wired = self._wired(layer, given.get(layer, {}), touch=False)
+            values = {name: one for name, one in wired.items() if not wires_in(one)}
+            found[layer] = {**defaults, **values}
+        return found
+
+    def module_folder(self, layer: str) -> Path:
+        """Where the files of a layer lie."""
+        return self._modules[layer].folder
 
     def graph(self) -> str:
         """Which layer waits for which, in the DOT language; the labels are the outputs wired."""
@@ -612,8 +666,9 @@ class Stack:
         left = end_processes(self._folder.root)
         self._folder.remove_all()
         self._run_variables.release_ports()
-        self._ledger.remove_stack()
-        self._record = None
+        with self._forgetting:
+            self._ledger.remove_stack()
+            self._record = None
         return tuple(left)
 
 

@@ -317,13 +317,13 @@ def test_a_cluster_may_never_get_ready(fake, client, clock):
 
 def test_the_bill_begins_when_nodes_are_ready_and_ends_when_they_are_gone(fake, client, clock):
     cluster = make_cluster(client, vpc=make_vpc(client), ha=True)
-    clock.now += 60  # the control plane is ready, and costs 40 dollars in 672 hours
+    clock.now += 60  # the control plane is ready; it costs 40 dollars in 672 hours from its making
     clock.now += 30  # the node is
     assert fake.bill_usd() == Decimal("0.01")  # the control plane's least; the node's has not begun
     clock.now += 10 * 3600
     client.kubernetes.delete_cluster(cluster)
     clock.now += 120
-    # 10 hours of a node at 0.01786, and 30 s more of the control plane at 40 / 672; the last two
+    # 10 hours of a node at 0.01786, and 90 s more of the control plane at 40 / 672; the last two
     # minutes are those of the deletion.
     owed = fake.bill_usd()
     assert owed == Decimal("0.78")

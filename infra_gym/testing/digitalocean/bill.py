@@ -1,9 +1,8 @@
 """What an account owes, by DigitalOcean's rules of billing by the second (since 2026-01-01).
 
-A resource costs from when it is in service (a droplet that was asked for: from its creation) until
-it is gone: for at least 60 seconds and at least $0.01, and for at most 672 hours of each calendar
-month. Nothing of this is shared with :mod:`infra_gym.cost`, which has to come to the same sum from
-outside.
+A node costs from when it is in service, anything else from its creation, until it is gone: for at
+least 60 seconds and at least $0.01, and for at most 672 hours of each calendar month. Nothing of
+this is shared with :mod:`infra_gym.cost`, which has to come to the same sum from outside.
 """
 
 from __future__ import annotations

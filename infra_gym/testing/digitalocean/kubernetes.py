@@ -72,6 +72,7 @@ def create(account: Account, body: dict[str, Any]) -> dict[str, Any]:
         boot_s=account.durations.cluster_boot_s,
         vpc=vpc,
         usd_per_hour=catalog.HA_USD_PER_HOUR if ha else 0.0,
+        billed_at_once=True,
     )
     cluster.body["tags"] = ["k8s", f"k8s:{cluster.id}", *body.get("tags", [])]
     cluster.body["node_pools"] = []

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from infra_gym.cost import AccountMeter, Standing
+from infra_gym.cost import AccountMeter, Bill, Standing
 
 T = datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp()
 HOUR = 3600.0
@@ -32,6 +32,13 @@ def test_what_is_not_in_service_costs_nothing_and_waits() -> None:
     bill = meter.bill(T + HOUR)
     assert (bill.usd, bill.usd_per_hour, bill.waiting) == (0, 0, 1)
     assert bill.reserve_usd(600) == 0.01
+
+
+def test_what_went_before_it_was_seen_in_service_costs_a_cent() -> None:
+    meter = AccountMeter()
+    meter.look(T, [node(None)])
+    meter.look(T + 60, [])
+    assert meter.bill(T + HOUR) == Bill(usd=0.01, usd_per_hour=0, waiting=0)
 
 
 def test_a_beginning_lies_between_the_two_looks_that_saw_it() -> None:
