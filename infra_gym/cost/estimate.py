@@ -81,12 +81,13 @@ class Estimate:
             return None
         low, high = self.usd_per_hour
         hours = (self.episode_s / _HOUR_S, (self.episode_s + START_S + TEARDOWN_S) / _HOUR_S)
-        least = [LEAST_USD * sum(count) for count in zip(*self._counts, strict=True)] or [0, 0]
-        return max(least[0], low * hours[0]), max(least[1], high * hours[1])
+        most = LEAST_USD * sum(part.high for part in self.parts)
+        return max(self.least_usd, low * hours[0]), max(most, high * hours[1])
 
     @property
-    def _counts(self) -> list[tuple[int, int]]:
-        return [(part.low, part.high) for part in self.parts]
+    def least_usd(self) -> float:
+        """What it costs even if it lives for a moment only."""
+        return LEAST_USD * sum(part.low for part in self.parts)
 
 
 def part(

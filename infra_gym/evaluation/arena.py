@@ -35,6 +35,7 @@ class Arena:
         action: ``delta``, ``absolute`` or the definition's own.
         budget_usd: US dollars that it may spend.
         max_seconds: Wall-clock seconds that it may live.
+        spend_money: On ``do``: yes, the account may be billed; else the setting of that name.
         steps: At most so many in an episode; ``None`` for all of them.
         has_log: Whether it can keep a run log.
     """
@@ -46,6 +47,7 @@ class Arena:
     action: ActionMode | None = None
     budget_usd: float | None = None
     max_seconds: float | None = None
+    spend_money: bool | None = None
     steps: int | None = None
     has_log: bool = True
 
@@ -116,6 +118,7 @@ class Arena:
             action=self.action,
             budget_usd=self.budget_usd,
             max_seconds=self.max_seconds,
+            spend_money=self.spend_money,
             log=log,
         )
 

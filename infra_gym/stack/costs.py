@@ -10,15 +10,12 @@ from infra_gym.cost.price_table import PriceTable
 from infra_gym.definitions.billed import billed_things
 from infra_gym.definitions.models import short_name
 from infra_gym.settings import Target
-from infra_gym.stack.stack import Stack
-
-BILLED = "do/"
-"""What the names of layers begin with that an account is billed for."""
+from infra_gym.stack.stack import IN_ACCOUNT, Stack
 
 
 def billed_layers(layers: Sequence[str]) -> list[str]:
     """Those of some layers that an account is billed for."""
-    return [layer for layer in layers if layer.startswith(BILLED)]
+    return [layer for layer in layers if layer.startswith(IN_ACCOUNT)]
 
 
 def estimate(

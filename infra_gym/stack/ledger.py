@@ -70,6 +70,8 @@ class StackRecord(_Record):
     """The paths of the files that the cluster was reached by."""
     context: str | None = None
     """The context that it was reached by."""
+    account: str | None = None
+    """Which cloud account is billed for it, where one is."""
     layers: tuple[str, ...]
     """In declared order, those that are not up as well."""
     created: datetime

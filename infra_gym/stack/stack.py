@@ -73,6 +73,8 @@ from infra_gym.terraform.documents import Applied, Event, Plan
 if TYPE_CHECKING:
     from infra_gym.clouds.kubernetes import Cluster
 
+IN_ACCOUNT = "do/"
+"""What the names of layers begin with that stand in a cloud account, which is billed for them."""
 CLOUD_CORE = "do/core"
 """The layer whose output ``name`` all things in the account have."""
 
@@ -96,6 +98,7 @@ class Stack:
         terraform: The program; default: as the settings say.
         on_event: Called with layer and event, from the layers' threads.
         connect: Reaches the cluster of layers that need one; default: by the settings' kubeconfig.
+        account: Tells which cloud account the token is of; default: DigitalOcean is asked.
         storage: Where ledger and lock lie; default: beside the state.
         layer_folder: Where a layer's module lies; default: as the catalog says.
 
@@ -116,6 +119,7 @@ class Stack:
         terraform: Terraform | None = None,
         on_event: Callable[[str, Event], None] | None = None,
         connect: Connect | None = None,
+        account: Callable[[], str] | None = None,
         storage: Storage | None = None,
         layer_folder: Callable[[str], Path] = find_layer,
     ) -> None:
@@ -142,6 +146,7 @@ class Stack:
         self._access = ClusterAccess(
             settings, self._terraform, folder=self._folder.root, connect=connect
         )
+        self._account = account or _account
         self._ledger = Ledger(self._storage, project, environment)
         self._lock = StackLock(self._storage, project, environment)
         self._modules = Modules(layer_folder, self._folder)
@@ -231,8 +236,10 @@ class Stack:
 
         Raises:
             StackLockedError: A live run holds it.
-            StackMismatchError: A stack of another id, target or cluster lies under this name, or a
-                local one of another machine.
+            StackMismatchError: A stack of another id, target, cluster or account lies under this
+                name, or a local one of another machine.
+            SettingsError: An account is needed, and there is no token.
+            CloudError: The account does not answer, or refuses.
             ClusterError: The cluster cannot be reached.
             StateBackendError: The state backend cannot be used.
         """
@@ -244,6 +251,7 @@ class Stack:
             refuse_parallel_use(self.settings, self._storage, self.project, self.environment)
             self._end_dead_run()
             self._load()
+            self._identify_account()
             refuse_another(self._identity, self._record)
             self._reach_cluster()
 
@@ -461,6 +469,11 @@ class Stack:
             )
         return dict(record.outputs)
 
+    @property
+    def terraform_version(self) -> str:
+        """The program and its version, such as ``terraform 1.11.4``."""
+        return f"{self._terraform.name} {self._terraform.version}"
+
     def values(
         self,
         layers: Sequence[str],
@@ -533,6 +546,14 @@ class Stack:
             program=self._terraform.path.name,
             any_host=any_host,
         )
+
+    def _identify_account(self) -> None:
+        """Know whose token it is: with another account's, a destroy would find nothing to destroy.
+
+        What is not found counts as gone, so that everything would be forgotten, and stand.
+        """
+        if any(layer.startswith(IN_ACCOUNT) for layer in self._all_layers()):
+            self._identity = replace(self._identity, account=self._account())
 
     def _reach_cluster(self) -> None:
         """Have Terraform reach the cluster, if it needs one, and refuse another than before."""
@@ -632,6 +653,7 @@ class Stack:
             cluster=self._access.identity or (before.cluster if before else None),
             kubeconfig=self._access.kubeconfig or (before.kubeconfig if before else None),
             context=self._access.context or (before.context if before else None),
+            account=self._identity.account or (before.account if before else None),
             layers=self._all_layers(),
             created=before.created if before else moment,
             expires=moment + timedelta(hours=self.settings.expiry_hours),
@@ -670,6 +692,12 @@ class Stack:
             self._ledger.remove_stack()
             self._record = None
         return tuple(left)
+
+
+def _account() -> str:
+    from infra_gym.clouds.digitalocean import DigitalOcean  # slow to import
+
+    return DigitalOcean.from_environment().identity()
 
 
 def _ignore(layer: str, event: Event) -> None:
