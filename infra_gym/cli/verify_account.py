@@ -134,7 +134,14 @@ class Verification:
     def verified(self) -> bool:
         """Whether every step was taken, and nothing had to be swept or is left."""
         all_taken = self.play.episode.steps == self.play.steps
-        return all_taken and self.problem is None and not self.swept and not self.left
+        clean = self.problem is None and not self.swept and not self.left
+        return all_taken and clean and not self.still_billed_usd_per_hour
+
+    @property
+    def still_billed_usd_per_hour(self) -> float:
+        """Of what the meter still saw at the end, such as a volume of a cluster that is gone."""
+        bill = self.play.env.bill
+        return 0.0 if bill is None else bill.usd_per_hour
 
     def document(self) -> dict[str, Any]:
         """What happened."""
@@ -147,6 +154,7 @@ class Verification:
             "requests": summary["requests"],
             "seconds": self.seconds,
             "billed_usd": None if bill is None else bill.usd,
+            "still_billed_usd_per_hour": self.still_billed_usd_per_hour,
             "problem": self.problem,
             "swept": self.swept,
             "left": self.left,
@@ -246,6 +254,11 @@ def _told(document: dict[str, Any]) -> list[str]:
         lines.append(f"Its own teardown had left {', '.join(document['swept'])}.")
     if document["left"]:
         lines.append(f"STILL THERE: {', '.join(document['left'])}. Next: infra-gym sweep")
+    if document["still_billed_usd_per_hour"]:
+        lines.append(
+            f"STILL BILLED: ${document['still_billed_usd_per_hour']:.4f} an hour. Look at "
+            "https://cloud.digitalocean.com/ for volumes and load balancers."
+        )
     if document["billed_usd"] is not None:
         lines.append(
             f"Billed: ${document['billed_usd']:.2f} by the meter; compare it with "
