@@ -132,7 +132,8 @@ def summary(found: Estimate, times: int = 1) -> str:
         f"${span(low * times, high * times)} an hour"
     )
     if found.episode_usd is not None:
-        text += f", ${span(*(usd * times for usd in found.episode_usd))} an episode"
+        low, high = found.episode_usd
+        text += f", ${span(low * times, high * times)} an episode"
     text += f" ({found.source})."
     if found.untold:
         text += f" What {', '.join(found.untold)} costs is not known."

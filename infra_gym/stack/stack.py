@@ -59,7 +59,7 @@ from infra_gym.stack.run_directory import RunFolder
 from infra_gym.stack.run_variables import RunVariables
 from infra_gym.stack.status import StackStatus, read_status
 from infra_gym.stack.storage import Storage, open_storage
-from infra_gym.stack.strays import CORE, Strays
+from infra_gym.stack.strays import CORE, Strays, title_of
 from infra_gym.stack.takeover import end_dead_run, refuse_parallel_use
 from infra_gym.stack.wiring import Wire, wires_in
 from infra_gym.terraform.backends import (
@@ -76,8 +76,6 @@ if TYPE_CHECKING:
 
 IN_ACCOUNT = "do/"
 """What the names of layers begin with that stand in a cloud account, which is billed for them."""
-CLOUD_CORE = "do/core"
-"""The layer whose output ``name`` all things in the account have."""
 
 
 class Stack:
@@ -396,8 +394,8 @@ class Stack:
     @property
     def name_in_account(self) -> str | None:
         """What the names of its things in a cloud account begin with, once there are any."""
-        core = self._runs.records.get(CLOUD_CORE)
-        return None if core is None else core.outputs.get("name")
+        core = self._runs.records.get(CORE)
+        return None if core is None else title_of(core, self.project, self.environment)
 
     def meter_lines(self) -> tuple[dict[str, Any], ...]:
         """What an account was billed for it, as the run before kept it."""
