@@ -195,7 +195,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         try:
             self._close_world()
         finally:
-            self._log.close()
+            self._log.close({} if self.bill is None else {"bill": asdict(self.bill)})
 
     def _outcome(self, reading: Reading, move: Move, *, cost: bool) -> Outcome:
         outcome = self.task.outcome(
