@@ -85,9 +85,14 @@ class AccountView:
             yield Standing(
                 key=f"droplet:{one['id']}",
                 what=f"{'node' if self._tags(one) else 'droplet'} {one['size_slug']} {one['name']}",
-                usd_per_hour=self._prices.size_usd_per_hour(one["size_slug"]),
+                usd_per_hour=self._price(one),
                 since_s=_seconds(one["created_at"]) if node is None else _in_service(node),
             )
+
+    def _price(self, droplet: dict[str, Any]) -> float:
+        """As the account tells it of this very droplet: sizes of old are in no list any more."""
+        told = (droplet.get("size") or {}).get("price_hourly")
+        return self._prices.size_usd_per_hour(droplet["size_slug"]) if told is None else float(told)
 
     def _load_balancers(self, beginnings: tuple[str, ...]) -> Iterator[Standing]:
         for one in self._account.listed("load_balancers"):

@@ -224,7 +224,8 @@ class LiveWorld:
         """Destroy the stack, or leave it running if ``keep``; an apply that runs is awaited."""
         self._episode = None
         self._forget_ways()
-        with self._watched():
+        # Nothing changes where it is kept; and at Python's exit, no thread could be started.
+        with nullcontext() if keep else self._watched():
             self._actuator.close(keep=keep)
 
     def interrupt(self) -> None:
