@@ -228,8 +228,8 @@ def _plan(cap_cents: int, steps: int) -> str:
     return (
         "This makes a project, a VPC, a firewall, a Kubernetes cluster with two nodes, and a small "
         f"web app; takes {steps} steps; destroys everything; and looks into the account for what "
-        f"is left. It takes about 20 minutes. It may cost {cap_cents} cents: before it would be "
-        "more, it ends. Nothing else in the account is touched."
+        f"is left. It takes about 20 minutes. It stops before it costs {cap_cents} cents, "
+        "teardown included. Nothing else in the account is touched."
     )
 
 
