@@ -48,11 +48,12 @@ def may_spend(
         UsageError: Nobody agreed, and nobody can be asked; or the budget does not last.
         typer.Exit: The user says no.
     """
+    from infra_gym.definitions.catalog import find_definition
     from infra_gym.settings import load_settings
     from infra_gym.stack import open_stack
 
     settings = load_settings(target=target, environment="estimate", budget_usd=budget_usd)
-    if settings.target != "do":
+    if settings.target != "do" or "do" not in find_definition(identifier).layers:
         return None
     stack = open_stack(identifier, target=settings.target, settings=settings)
     return agreed(output, stack, yes=yes, interval_s=interval_s, times=times)

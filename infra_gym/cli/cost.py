@@ -48,8 +48,12 @@ def cost(
     from infra_gym.stack import open_stack
     from infra_gym.stack.costs import estimate
 
+    if "do" not in find_definition(identifier).layers:
+        raise UsageError(
+            f"{identifier} does not run on do, and nothing else is billed.",
+            next_command="infra-gym envs list, which tells the targets of each",
+        )
     if target != "do":
-        find_definition(identifier)
         raise UsageError(
             f"Target {target} is billed by nobody: only do is.",
             next_command=f"infra-gym cost {identifier} --target do",

@@ -99,6 +99,8 @@ def test_there_are_the_commands_that_were_promised():
         (["run", ID, "--target", "sim", "--workload", "mean_rps=3,sine"], "sine,mean_rps=80"),
         (["run", ID, "--target", "sim", "--log", "file/run.jsonl"], "--log PATH"),
         (["run", "FaaSScaling-v0", "--target", "do"], "--target local"),
+        (["cost", "FaaSScaling-v0"], "envs list"),
+        (["cost", ID, "--target", "k8s"], "--target do"),
         (["run", ID, "--action", "absolut"], "absolute"),
         (["run", ID, "--steps", "0"], "--steps"),
     ],
