@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from infra_gym.environments.make import make
+from infra_gym.errors import StackError
 from infra_gym.testing.digitalocean import FakeDigitalOcean
 
 ID = "SimpleK8sWebApp-v0"
@@ -142,3 +144,18 @@ def test_the_cost_is_told_with_and_without_an_account(program, mine):
     assert "2026-11-27, not read from an account" in listed["prices"]
     assert listed["usd_per_hour"] == told["usd_per_hour"]
     assert mine.left() == []
+
+
+def test_a_script_says_yes_in_its_own_words(monkeypatch, tmp_path, mine):
+    monkeypatch.setenv("DIGITALOCEAN_TOKEN", "any")
+    monkeypatch.setenv("DIGITALOCEAN_API_URL", mine.url)
+    monkeypatch.setenv("INFRA_GYM_DATA_FOLDER", str(tmp_path))
+    env = make(ID, target="do")
+    with pytest.raises(StackError, match="would be billed") as caught:
+        env.reset(seed=1)
+    assert "spend_money=True" in str(caught.value.next_command)
+    env.close()
+    assert env.bill is not None
+    assert env.bill.usd == 0
+    assert mine.left() == []
+    assert make(ID, target="do", spend_money=True).world.stack.settings.spend_money
