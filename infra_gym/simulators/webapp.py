@@ -118,7 +118,7 @@ class WebApp:
             busy_s={name: busy for name, (busy, _, _) in told if busy == busy},
             ready={name: ready == 1.0 for name, (_, ready, _) in told if ready == ready},
             started_s={name: started for name, (_, _, started) in told if started == started},
-            in_flight=int(apps.marks[0, queue.OPEN]),
+            in_flight=int(apps.marks[0, queue.FLYING]),
         )
 
     def _check_replicas(self, replicas: int) -> None:

@@ -9,7 +9,7 @@ from infra_gym.simulators import webapp_queue as queue
 from infra_gym.simulators.compilation import compiled
 from infra_gym.simulators.webapp_measures import OK, Array, measure
 
-_NOW, _OPEN, _NUMBERS, _BUCKETS = queue.NOW, queue.OPEN, queue.NUMBERS, queue.BUCKETS
+_NOW, _FLYING, _NUMBERS, _BUCKETS = queue.NOW, queue.FLYING, queue.NUMBERS, queue.BUCKETS
 _BUSY, _READY, _STARTED = queue.BUSY_SECONDS, queue.IS_READY, queue.STARTED_AT
 _advance = queue.advance
 
@@ -54,7 +54,7 @@ def step_all(
             busy_s += seen[_BUSY] if seen[_BUSY] == seen[_BUSY] else 0.0
             existing += seen[_STARTED] == seen[_STARTED]
             ready += seen[_READY] == 1.0
-        gauges = (busy_s, float(apps.marks[place, _OPEN]), existing, ready)
+        gauges = (busy_s, float(apps.marks[place, _FLYING]), existing, ready)
         seconds = until_s[place] - since_s
         measure(metrics, bounds_s, buckets, totals, within, gauges, seconds, values, place)
 
