@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from infra_gym.simulators.compilation import compiled, inlined
 from infra_gym.simulators.draws import uniform
 from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES
+from infra_gym.simulators.webapp_table import BUSY_SECONDS, IS_READY, STARTED_AT
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -66,8 +67,6 @@ STARTED, READY, GONE, FREE, WORK = range(5)
 # Of a replica: when it starts, takes requests, is no longer seen, leaves its name to a successor;
 # slot-seconds of work that it was given in this stretch of time.
 NEXT, TURN = range(2)  # the slot that is free first; where the next start goes in `starts`
-
-BUSY_SECONDS, IS_READY, STARTED_AT = range(3)  # what is told of a replica number
 
 # A service of 0.1 s that starts at 17.3 ends at 17.400000000000002: still in the bucket le="0.1".
 ROUNDING_S = 1e-9
