@@ -17,6 +17,7 @@ from infra_gym.cli.options import (
     Project,
     Randomise,
     Target,
+    Yes,
 )
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.signals import Signals
@@ -31,6 +32,7 @@ _SUMMARY = {
     "ended": ("ended", ""),
     "reward": ("reward", ""),  # its unit is the definition's
     "cost_usd": ("cost", "$"),
+    "billed_usd": ("billed, with start and teardown", "$"),
     "requests": ("requests", ""),
     "slo_share": ("within the SLO", "%"),
     "latency_p95_mean_s": ("latency p95, mean", "s"),
@@ -85,6 +87,7 @@ def run(
     calibration: Calibration = None,
     randomise: Randomise = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end.")] = False,
+    yes: Yes = False,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -98,6 +101,7 @@ def run(
     """
     from infra_gym.agents import make_agent
     from infra_gym.cli.compiling import compiling
+    from infra_gym.cli.consent import may_spend
     from infra_gym.cli.dashboard import choose
     from infra_gym.cli.episode import Episode
     from infra_gym.cli.play import Play, make_folder, stop_at_once
@@ -113,6 +117,9 @@ def run(
     definition = find_definition(identifier)
     given = pairs("--parameter", parameter or (), example="target=0.6")
     player = make_agent(agent, **{name: value(text) for name, text in given.items()})
+    spend = may_spend(
+        output, identifier, target=target, yes=yes, interval_s=interval, budget_usd=budget_usd
+    )
     path = log or Path("runs") / f"{definition.id}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     wanted = min(steps or definition.max_episode_steps, definition.max_episode_steps)
     episode = Episode(definition)
@@ -130,6 +137,7 @@ def run(
         randomise=randomise,
         budget_usd=budget_usd,
         max_seconds=max_seconds,
+        spend_money=spend,
         keep=keep,
         log=path,
         on_event=view.on_event,
@@ -157,6 +165,7 @@ def run(
         "agent": agent,
         "seed": seed,
         **episode.summary(),
+        "billed_usd": None if env.bill is None else env.bill.usd,
         "kept": keep,
         "log": path,
     }

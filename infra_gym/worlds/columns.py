@@ -65,12 +65,21 @@ def filled(columns: Columns, empty: Mapping[str, float | None]) -> Masks:
     for name, column in columns.items():
         nothing = np.isnan(column)
         if nothing.any():
-            otherwise = empty[name]
-            if otherwise is None:
-                raise MetricsError(
-                    f"metric {name} has nothing to measure",
-                    next_command=f"give {name} an `empty:` value in the definition",
-                )
-            column[nothing] = otherwise
+            column[nothing] = otherwise(name, empty)
             masks[name] = nothing
     return masks
+
+
+def otherwise(name: str, empty: Mapping[str, float | None]) -> float:
+    """What is declared for a metric that has nothing to measure.
+
+    Raises:
+        MetricsError: Nothing is.
+    """
+    declared = empty[name]
+    if declared is None:
+        raise MetricsError(
+            f"metric {name} has nothing to measure",
+            next_command=f"give {name} an `empty:` value in the definition",
+        )
+    return declared

@@ -24,7 +24,7 @@ from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSprea
 from infra_gym.workloads import Workload
 from infra_gym.workloads.profiles import Bursty, FlashCrowd, Random
 from infra_gym.worlds.columns import Columns, Masks
-from infra_gym.worlds.measures import WebAppMeasures, code_buckets, labelled
+from infra_gym.worlds.measures import WebAppMeasures
 from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 _DRAWN = (Bursty, FlashCrowd, Random)
@@ -71,7 +71,7 @@ class FluidBatch:
                 f"{inputs.service} ones.",
                 next_command='use fidelity="reference"',
             )
-        self.measures = WebAppMeasures(definition)
+        self.measures = WebAppMeasures(definition, timeout_s=inputs.timeout_s)
         self._inputs, self._parameters = inputs, parameters
         self._workload = workload
         self._steps = definition.max_episode_steps + 2
@@ -170,25 +170,18 @@ class FluidBatch:
         state = self._states[place]
         each = state[fluid.FIELDS :].reshape(-1, fluid.REPLICA_FIELDS)
         now_s = state[fluid.TICK] * self._interval_s
-        ready: dict[str, float] = {}
-        started: dict[str, float] = {}
+        share = float(state[fluid.BUSY]) / max(1.0, float(state[fluid.READY]))
+        seen = {}
         for number, replica in enumerate(each.tolist()):
             name = f"replica-{number}"
             if replica[fluid.GONE] > now_s:
-                ready[name], started[name] = 0.0, replica[fluid.STARTED_BEFORE]
+                seen[name] = (0.0, 0.0, replica[fluid.STARTED_BEFORE])
             elif number < state[fluid.WANTED] and replica[fluid.STARTED] <= now_s:
-                ready[name] = float(replica[fluid.READY_AT] <= now_s)
-                started[name] = replica[fluid.STARTED]
-        share = float(state[fluid.BUSY]) / max(1.0, float(state[fluid.READY]))
-        worked = {name: up * share for name, up in ready.items()}
+                ready = float(replica[fluid.READY_AT] <= now_s)
+                seen[name] = (ready * share, ready, replica[fluid.STARTED])
         tick = int(state[fluid.TICK])
-        return labelled(
-            self.measures.by_label,
-            ready=ready,
-            started=started,
-            worked=worked,
-            seconds=tick * self._interval_s - max(0, tick - 1) * self._interval_s,
-        )
+        seconds = tick * self._interval_s - max(0, tick - 1) * self._interval_s
+        return self.measures.by_label(seen, seconds)
 
     def _take(self, kind: int, parameters: WebAppParameters | None) -> None:
         """Have rules and table of these parameters."""
@@ -197,7 +190,7 @@ class FluidBatch:
         service_time_s = inputs.service_time_s * real.service_time_factor
         self._told[kind] = parameters
         self._tables[kind] = self._whole_table(real)[:, self._columns]
-        self._buckets[kind] = code_buckets(overhead_s=real.overhead_s, timeout_s=inputs.timeout_s)
+        self._buckets[kind] = self.measures.buckets(real.overhead_s)
         self._groups = None
         rules[fluid.INTERVAL] = self._interval_s
         rules[fluid.SLOTS] = inputs.slots

@@ -15,9 +15,10 @@ from infra_gym.simulators.webapp import app_rules
 from infra_gym.simulators.webapp_batch import step_all
 from infra_gym.simulators.webapp_counts import CODES
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
+from infra_gym.simulators.webapp_table import STARTED_AT
 from infra_gym.workloads import Workload, arrival_schedule
 from infra_gym.worlds.columns import Columns, Masks
-from infra_gym.worlds.measures import WebAppMeasures, code_buckets, labelled
+from infra_gym.worlds.measures import WebAppMeasures
 from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 
@@ -54,7 +55,7 @@ class ReferenceBatch:
         """The definition's control that sets the replicas."""
         self._parameters = parameters
         self._drawn: list[WebAppParameters | None] = [None] * num_envs
-        self._measures = WebAppMeasures(definition)
+        self._measures = WebAppMeasures(definition, timeout_s=self._inputs.timeout_s)
         self._buckets = np.zeros((num_envs, len(CODES)), dtype=np.int64)
         self._workload = workload
         self._schedule_s = (definition.max_episode_steps + 2) * interval_s
@@ -113,16 +114,11 @@ class ReferenceBatch:
         seen = {
             f"replica-{number}": told
             for number, told in enumerate(self._apps.seen[place, :numbers].tolist())
-            if told[queue.STARTED_AT] == told[queue.STARTED_AT]
+            if told[STARTED_AT] == told[STARTED_AT]
         }
         tick = int(self.ticks[place])
-        return labelled(
-            self._measures.by_label,
-            ready={name: told[queue.IS_READY] for name, told in seen.items()},
-            started={name: told[queue.STARTED_AT] for name, told in seen.items()},
-            worked={name: told[queue.BUSY_SECONDS] for name, told in seen.items()},
-            seconds=tick * self._interval_s - max(0, tick - 1) * self._interval_s,
-        )
+        seconds = tick * self._interval_s - max(0, tick - 1) * self._interval_s
+        return self._measures.by_label(seen, seconds)
 
     def _advance(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
         step_all(
@@ -156,9 +152,7 @@ class ReferenceBatch:
             drawn = drawn.draw(seed)
         real = drawn or WebAppParameters()
         self._drawn[place] = drawn
-        self._buckets[place] = code_buckets(
-            overhead_s=real.overhead_s, timeout_s=self._inputs.timeout_s
-        )
+        self._buckets[place] = self._measures.buckets(real.overhead_s)
         rules = app_rules(
             service_time_s=self._inputs.service_time_s,
             service=self._inputs.service,

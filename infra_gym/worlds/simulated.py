@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import NotReadyError
-from infra_gym.simulators.webapp_counts import Counts
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
+from infra_gym.simulators.webapp_table import Asked, Told
 from infra_gym.workloads import Workload, arrival_schedule
 from infra_gym.worlds.base import Reading, ResetMode
-from infra_gym.worlds.simulated_metrics import SimulatedMetrics
+from infra_gym.worlds.measures import WebAppMeasures
 from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 if TYPE_CHECKING:
@@ -46,14 +46,14 @@ class SimulatedWorld:
         parameters: WebAppParameters | WebAppSpread | None = None,
     ) -> None:
         self._inputs = WebAppInputs.of(definition)
+        self._measures = WebAppMeasures(definition, timeout_s=self._inputs.timeout_s)
         self._definition = definition
         self._workload = workload
         self._interval_s = interval_s
         self._time_scale = time_scale
-        self._metrics = SimulatedMetrics(definition)
-        self._replicas = self._inputs.control
         self._parameters = parameters
         self._app: WebApp | None = None
+        self._asked: Asked
         self._tick = 0
 
     def reset(self, seed: int, controls: Mapping[str, int], mode: ResetMode) -> Reading:  # noqa: ARG002
@@ -66,23 +66,20 @@ class SimulatedWorld:
             time_scale=self._time_scale,
             seed=seed,
         )
-        inputs, parameters = self._inputs, self._drawn(seed)
+        inputs, replicas = self._inputs, controls[self._inputs.control]
+        parameters = self._drawn(seed)
         self._app = WebApp(
             schedule.times,
-            replicas=controls[self._replicas],
-            max_replicas=self._definition.controls[self._replicas].high,
+            replicas=replicas,
+            max_replicas=self._definition.controls[inputs.control].high,
             parameters=parameters,
             schedule_s=schedule.seconds,
             seed=seed,
-            slots=inputs.slots,
-            service_time_s=inputs.service_time_s,
-            service=inputs.service,
-            queue_limit=inputs.queue_limit,
-            timeout_s=inputs.timeout_s,
-            max_in_flight=inputs.max_in_flight,
+            **inputs.of_app,
         )
+        self._asked = self._measures.asked((parameters or WebAppParameters()).overhead_s)
         self._tick = 0
-        reading = self._reading(self._app.advance(0.0, controls[self._replicas]))
+        reading = self._reading(self._app.measure(0.0, replicas, self._asked))
         told = {} if parameters is None else {"parameters": asdict(parameters)}
         notes = {**reading.notes, "schedule_sha256": schedule.sha256, **told}
         return replace(reading, notes=notes)
@@ -97,7 +94,9 @@ class SimulatedWorld:
             raise NotReadyError("step before reset", next_command="call env.reset() first")
         self._tick += 1
         until_s = self._tick * self._interval_s
-        return self._reading(self._app.advance(until_s, controls[self._replicas]))
+        return self._reading(
+            self._app.measure(until_s, controls[self._inputs.control], self._asked)
+        )
 
     def close(self, *, keep: bool = False) -> None:  # noqa: ARG002
         """Nothing was made."""
@@ -108,12 +107,12 @@ class SimulatedWorld:
             return self._parameters.draw(seed)
         return self._parameters
 
-    def _reading(self, counts: Counts) -> Reading:
-        values, by_label, empty = self._metrics.values(counts)
+    def _reading(self, told: Told) -> Reading:
+        values, by_label, empty = self._measures.single(told)
         return Reading(
             tick=self._tick,
-            seconds=counts.until_s - counts.since_s,
-            time_s=counts.until_s * self._time_scale,
+            seconds=told.until_s - told.since_s,
+            time_s=told.until_s * self._time_scale,
             values=values,
             by_label=by_label,
             empty=empty,

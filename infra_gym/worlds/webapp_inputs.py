@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from infra_gym.definitions.models import Definition
@@ -66,3 +66,8 @@ class WebAppInputs:
         return cls(
             control=replica_control(definition), **written["heater"], **written["siege-engine"]
         )
+
+    @property
+    def of_app(self) -> dict[str, Any]:
+        """All but the control, as :class:`~infra_gym.simulators.webapp.WebApp` takes them."""
+        return {name: value for name, value in asdict(self).items() if name != "control"}
