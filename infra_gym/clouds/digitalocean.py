@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import yaml
 
+from infra_gym.cost import LISTED, PriceTable
 from infra_gym.errors import CloudError, CloudMissingError, CloudRefusedError, SettingsError
 
 if TYPE_CHECKING:
@@ -60,14 +62,15 @@ class DigitalOcean:
             f"export {TOKENS[0]}=...",
         )
 
-    def email(self) -> str:
-        """Whose account it is."""
-        return str(self._call("read the account", self._client.account.get)["account"]["email"])
+    def identity(self) -> str:
+        """What tells the account from all others: its team's UUID, for a team owns what is made."""
+        told = self._call("read the account", self._client.account.get)["account"]
+        return str((told.get("team") or {}).get("uuid") or told["uuid"])
 
-    def prices(self) -> dict[str, float]:
-        """US dollars per hour of every size of droplet and node."""
-        sizes = self.listed("sizes")
-        return {size["slug"]: float(size["price_hourly"]) for size in sizes}
+    def prices(self) -> PriceTable:
+        """Prices, with those of all sizes of droplets and nodes as this account is offered them."""
+        sizes = {size["slug"]: float(size["price_hourly"]) for size in self.listed("sizes")}
+        return LISTED.of_account(sizes, datetime.now(UTC).strftime("%Y-%m-%d"))
 
     def kubeconfig(self, cluster: str, seconds: int) -> str:
         """A kubeconfig of a managed cluster, as YAML; a secret.
@@ -122,6 +125,19 @@ class DigitalOcean:
                 return found
             page += 1
 
+    def members(self, vpc: str) -> list[str]:
+        """What lies in a VPC and keeps it from being deleted, as ``KIND NAME (ID)``."""
+        call = self._client.vpcs.list_members
+        told = self._call("look what is in the VPC", call, vpc, per_page=_PER_PAGE)["members"]
+        return [
+            "{kind} {name} ({identity})".format(
+                kind=str(one["urn"]).split(":")[1],
+                name=one.get("name", ""),
+                identity=str(one["urn"]).rpartition(":")[2],
+            )
+            for one in told
+        ]
+
     def delete(self, kind: str, identity: Any) -> None:
         """Delete one thing; a cluster with the load balancers and volumes that it made.
 
@@ -149,7 +165,8 @@ class DigitalOcean:
         try:
             answered = call(*arguments, **named)
         except HttpResponseError as error:
-            raise _refused(what, error.status_code or 0, error.message) from error
+            said = getattr(error.error, "message", None) or error.message
+            raise _refused(what, error.status_code or 0, said) from error
         except AzureError as error:
             raise CloudError(
                 f"DigitalOcean does not answer: {what}: {error}",

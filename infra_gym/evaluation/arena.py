@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +36,9 @@ class Arena:
         action: ``delta``, ``absolute`` or the definition's own.
         budget_usd: US dollars that it may spend.
         max_seconds: Wall-clock seconds that it may live.
+        spend_money: On ``do``: yes, the account may be billed; else the setting of that name.
         steps: At most so many in an episode; ``None`` for all of them.
+        workload: Another load than the definition's.
         has_log: Whether it can keep a run log.
     """
 
@@ -46,7 +49,9 @@ class Arena:
     action: ActionMode | None = None
     budget_usd: float | None = None
     max_seconds: float | None = None
+    spend_money: bool | None = None
     steps: int | None = None
+    workload: Mapping[str, Any] | None = None
     has_log: bool = True
 
     @classmethod
@@ -97,6 +102,10 @@ class Arena:
         """The same under another name, with a state, ledger, lock and namespace of its own."""
         return replace(self, environment=environment)
 
+    def under(self, workload: Mapping[str, Any]) -> Self:
+        """The same under another load."""
+        return replace(self, workload=workload)
+
     def make(self, log: Path | None = None) -> Any:
         """The environment; nothing is touched before its first reset.
 
@@ -113,9 +122,11 @@ class Arena:
             target=self.target,
             project=self.project,
             environment=self.environment,
+            workload=self.workload,
             action=self.action,
             budget_usd=self.budget_usd,
             max_seconds=self.max_seconds,
+            spend_money=self.spend_money,
             log=log,
         )
 
