@@ -31,6 +31,7 @@ def test_an_episode_leaves_nothing_in_the_account(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout)
     assert told["left"] == []
+    assert told["namespaces"] == []
     assert told["bill_usd"] > 0
     steps = [
         record
