@@ -165,17 +165,17 @@ def destroy_run(
         clock: Seconds; another one in tests.
 
     Returns:
-        The kinds that may not be listed, and why: what there is of them is not known.
+        The kinds that could not be listed, and why: what there is of them is not known.
 
     Raises:
         CloudRefusedError: The account refuses to delete anything of what is left.
         CloudError: Something is left at the deadline; says what, and what holds it.
     """
-    ends, pauses = clock() + deadline_s, [*_PAUSES_S]
+    ends, pauses, looks = clock() + deadline_s, [*_PAUSES_S], len(_PAUSES_S)
     left = [thing for thing in run.things if thing.identity not in keep]
     told: set[Thing] = set()
     unseen: dict[str, CloudError] = {}
-    while left:
+    while True:
         failures = _delete(account, left)
         for thing in left:
             if thing not in failures and thing not in told and on_gone is not None:
@@ -188,7 +188,8 @@ def destroy_run(
         hidden = [one for one in left if one.kind in unseen and _may_be_there(one, failures)]
         left = [thing for thing in [*seen, *hidden] if thing.identity not in keep]
         _give_up_if_refused(left, failures)
-        if not left and not _may_be_listed_yet(unseen):
+        looks -= not left
+        if not left and (looks <= 0 or not _may_be_listed_yet(unseen)):
             break
         if clock() >= ends:
             raise _still_there(account, run, left, {**unseen, **failures}, deadline_s)

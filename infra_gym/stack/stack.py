@@ -591,12 +591,12 @@ class Stack:
         self._record = record
 
     def _apply_one(self, layer: str, values: Mapping[str, Any], *, refresh: bool) -> Applied:
-        with self._layer_locks[layer]:
+        with self._layer_locks[layer], self._strays.explained(layer):
             self._reach_cluster_for(layer)
             return self._runs.apply(layer, values, refresh=refresh)
 
     def _destroy_one(self, layer: str) -> None:
-        with self._layer_locks[layer]:
+        with self._layer_locks[layer], self._strays.explained(layer):
             self._reach_cluster_for(layer)
             if layer == CORE:
                 self._strays.remove_before_destroy(self._runs.records)
