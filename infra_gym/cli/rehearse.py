@@ -73,13 +73,13 @@ def rehearse(
         run += ["--log", str(Path(folder) / "run.jsonl")]
         run += ["--quiet"] if output.quiet or output.json else []
         code = _all_of([["backend", "create", "--quiet"], run], environ)
+        namespaces = _namespaces(behind, name)
         left, bill = account.left(), account.bill_usd()
-    namespaces = _namespaces(behind, name)
     output.result(
         {
             "exit_code": code,
-            "left": [{"kind": one.kind, "name": one.name} for one in left],
             "namespaces": namespaces,
+            "left": [{"kind": one.kind, "name": one.name} for one in left],
             "bill_usd": float(bill),
             "requests": len(account.requests),
             "log": Path(folder) / "run.jsonl",

@@ -31,7 +31,6 @@ def test_an_episode_leaves_nothing_in_the_account(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout)
     assert told["left"] == []
-    assert told["namespaces"] == []
     assert told["bill_usd"] > 0
     steps = [
         record
@@ -39,3 +38,4 @@ def test_an_episode_leaves_nothing_in_the_account(tmp_path):
         if record["kind"] == "step"
     ]
     assert len(steps) == 2
+    assert told["namespaces"] == []

@@ -110,10 +110,10 @@ class FakeDigitalOcean:
     ) -> None:
         self.token = token
         self.account = Account(clock, durations or Durations(), kubeconfig)
+        self.answers: list[Answered] = []
+        """What became of every request so far."""
         self.requests: list[str] = []
         """Method and path of every request so far."""
-        self.answers: list[Answered] = []
-        """All of them, once they are answered."""
         self._table = routes.table()
         self._limits = ((a_minute, _MINUTE_S), (an_hour, _HOUR_S))
         self._answered: deque[float] = deque(maxlen=max(a_minute, an_hour))
