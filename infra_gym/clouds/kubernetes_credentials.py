@@ -28,8 +28,9 @@ from infra_gym.clouds.kubernetes_config import Access, data_or_file, read_file
 from infra_gym.errors import ClusterError, ClusterRefusedError
 
 PLUGIN_DEADLINE_S = 60.0
+FOLDERS = "infra-gym-credentials-"
+"""What the names of folders with secrets begin with; nobody's are removed."""
 _EARLY = timedelta(seconds=60)
-_PREFIX = "infra-gym-credentials-"
 _NEW_S = 60.0
 """A folder that is made is not held in the same moment."""
 _OLD_PLUGINS = "auth-provider"
@@ -61,7 +62,7 @@ class Credentials:
         self._answer: _Answer | None = None
         self._refuse_unsupported()
         remove_abandoned()
-        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._folder = Path(tempfile.mkdtemp(prefix=FOLDERS))
         held = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         fcntl.flock(held, fcntl.LOCK_EX)
         self._remove = weakref.finalize(self, _remove, self._folder, held)
@@ -182,7 +183,7 @@ class Credentials:
 
 def remove_abandoned() -> None:
     """Remove the folders of processes that were killed: nobody holds them any more."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*"):
         with suppress(OSError):  # somebody else's, held, or gone
             if time.time() - folder.stat().st_mtime < _NEW_S or folder.is_symlink():
                 continue

@@ -206,7 +206,10 @@ def reach_managed(identity: str, seconds: int) -> Cluster:
         CloudError: The account does not give the credentials.
         ClusterError: The cluster cannot be reached.
     """
-    with tempfile.TemporaryDirectory(prefix="infra-gym-") as folder:
+    from infra_gym.clouds.kubernetes_credentials import FOLDERS
+
+    # Named as what a process that is killed leaves, and the next one removes.
+    with tempfile.TemporaryDirectory(prefix=FOLDERS) as folder:
         path = Path(folder) / "kubeconfig"
         write_secret(path, managed_kubeconfig(identity, seconds))
         return _connect(path, None)

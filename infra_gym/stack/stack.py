@@ -142,7 +142,6 @@ class Stack:
         )
         self._ledger = Ledger(self._storage, project, environment)
         self._lock = StackLock(self._storage, project, environment)
-        self._strays = Strays(project, environment, self._storage)
         self._modules = Modules(layer_folder, self._folder)
         self._run_variables = RunVariables(
             settings,
@@ -167,6 +166,7 @@ class Stack:
             key=self._key,
             on_event=self._on_event,
         )
+        self._strays = Strays(project, environment, self._storage, self._runs.stopping)
         self._reaching = threading.Lock()
         self._cluster_is_gone = False
         self._layer_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)

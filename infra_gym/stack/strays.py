@@ -9,12 +9,18 @@ whose they are.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from infra_gym.errors import CloudError, InfraGymError, TerraformError
+from infra_gym.errors import (
+    CloudError,
+    InfraGymError,
+    TerraformError,
+    TerraformInterruptedError,
+)
 from infra_gym.stack.ledger import LayerRecord
 from infra_gym.stack.storage import Storage
 from infra_gym.terraform.backends import environment_prefix
@@ -37,6 +43,7 @@ class Strays:
         project: The project.
         environment: The environment's name.
         storage: Where the states lie.
+        stopping: Set: no longer wait for what goes.
         account: Reaches the account; another one in tests.
     """
 
@@ -45,11 +52,13 @@ class Strays:
         project: str,
         environment: str,
         storage: Storage,
+        stopping: threading.Event,
         account: Callable[[], Lister] | None = None,
     ) -> None:
         self._project = project
         self._environment = environment
         self._storage = storage
+        self._stopping = stopping
         self._account = account or _account
         self._seen: tuple[CloudRun, ...] = ()
 
@@ -138,8 +147,17 @@ class Strays:
         for run in self._runs(record):
             keep = [thing.identity for thing in run.things if not is_stray(run, thing)]
             if len(keep) < len(run.things):
-                for kind, error in destroy_run(self._account(), run, keep=keep).items():
+                unseen = destroy_run(self._account(), run, keep=keep, sleep=self._pause)
+                for kind, error in unseen.items():
                     _passed_over(kind, error)
+
+    def _pause(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise TerraformInterruptedError(
+                "stopped while the account was being cleared of what no state knows.",
+                environment=f"{self._project}/{self._environment}",
+                next_command=f"infra-gym sweep {self._project}/{self._environment}",
+            )
 
     def _runs(self, record: LayerRecord) -> list[CloudRun]:
         from infra_gym.clouds.digitalocean_runs import find_runs
