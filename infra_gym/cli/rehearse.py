@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -75,12 +76,14 @@ def rehearse(
         code = _all_of([["backend", "create", "--quiet"], run], environ)
         namespaces = _namespaces(behind, name)
         left, bill = account.left(), account.bill_usd()
+    metered = _metered(Path(folder) / "run.jsonl")
     output.result(
         {
             "exit_code": code,
             "namespaces": namespaces,
             "left": [{"kind": one.kind, "name": one.name} for one in left],
             "bill_usd": float(bill),
+            "metered_usd": metered,
             "requests": len(account.requests),
             "log": Path(folder) / "run.jsonl",
         },
@@ -92,9 +95,19 @@ def rehearse(
         *_told(left),
         *_told_of_namespaces(namespaces),
         f"The account would have been billed ${bill}, after {len(account.requests)} requests.",
+        *([] if metered is None else [f"The run's own meter came to ${metered:.2f}."]),
     )
     if code != _ENDED_WELL or left or namespaces:
         raise typer.Exit(1)
+
+
+def _metered(log: Path) -> float | None:
+    """What the run says that it was billed; ``None`` where it has not come to its end."""
+    if not log.is_file():
+        return None
+    last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+    found = last.get("info", {}).get("bill") if last["kind"] == "close" else None
+    return None if found is None else float(found["usd"])
 
 
 def _fakes(open_: ExitStack, kubeconfig: Path) -> tuple[FakeDigitalOcean, ObjectStore]:
