@@ -21,6 +21,8 @@ from infra_gym.testing.digitalocean import FakeDigitalOcean
 from infra_gym.testing.digitalocean import kubernetes as clusters
 from tests.unit.conftest import FakeApiServer
 
+pytestmark = pytest.mark.timeout(400)  # each command is a process that loads much
+
 LAYERS = {"do/managed-k8s": {"cluster_id": ""}, "k8s/core": {"namespace": "p-e-12345678"}}
 
 
@@ -95,7 +97,7 @@ def tell(fake: FakeDigitalOcean, tmp_path: Path, *arguments: str) -> dict[str, A
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

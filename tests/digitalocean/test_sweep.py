@@ -28,6 +28,8 @@ from infra_gym.testing.digitalocean import (
 from infra_gym.testing.digitalocean import kubernetes as clusters
 from tests.digitalocean.openapi import DESCRIPTION, Description
 
+pytestmark = pytest.mark.timeout(400)  # each sweep is a process that loads pydo
+
 
 @pytest.fixture
 def fake():
@@ -59,7 +61,7 @@ def sweep(fake: FakeDigitalOcean, tmp_path: Path, *arguments: str) -> tuple[int,
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert done.stdout, done.stderr
