@@ -5,15 +5,19 @@ locals {
   scrape      = "${floor(var.scrape_interval_s * 1000)}ms"
   python      = "python:3.12-slim"
 
-  # Tasks are found by their addresses in the network of the app, which come and go with workers.
-  scraped = { for job, port in { heater = local.heater_port, siege-engine = local.siege_port } : job => {
-    job_name       = job
-    dns_sd_configs = [{ names = ["tasks.${job}"], type = "A", port = port, refresh_interval = "1s" }]
-  } }
+  # Tasks are found by their addresses in the network of the app, which come and go with workers. A
+  # job has the name of the layer that decides how many there are.
+  scraped = [
+    { job = "swarm-worker", service = "heater", port = local.heater_port },
+    { job = "siege-engine", service = "siege-engine", port = local.siege_port },
+  ]
 
   prometheus = yamlencode({
-    global         = { scrape_interval = local.scrape, scrape_timeout = local.scrape }
-    scrape_configs = values(local.scraped)
+    global = { scrape_interval = local.scrape, scrape_timeout = local.scrape }
+    scrape_configs = [for one in local.scraped : {
+      job_name       = one.job
+      dns_sd_configs = [{ names = ["tasks.${one.service}"], type = "A", port = one.port, refresh_interval = "1s" }]
+    }]
   })
 
   # What runs on the manager alone, at a port of its own.
