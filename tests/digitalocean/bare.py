@@ -40,9 +40,13 @@ class Bare:
             (folder / "inputs.auto.tfvars.json").write_text(json.dumps(given))
         return self._call(folder, *command)
 
+    def change(self, layer: str, **variables: Any) -> None:
+        """Apply."""
+        self.run(layer, "apply", "-auto-approve", "-input=false", **variables)
+
     def apply(self, layer: str, **variables: Any) -> dict[str, Any]:
         """Apply; the outputs."""
-        self.run(layer, "apply", "-auto-approve", "-input=false", **variables)
+        self.change(layer, **variables)
         told = json.loads(self.run(layer, "output", "-json"))
         return {name: output["value"] for name, output in told.items()}
 

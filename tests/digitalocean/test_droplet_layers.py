@@ -87,7 +87,7 @@ class Account:
 def kubernetes(bare: Bare, account: Account, inputs: dict[str, Any]) -> None:
     made = bare.apply("k8s-control-plane", **inputs)
     inputs = {**inputs, **made}
-    bare.apply("k8s-minions", **inputs)
+    bare.change("k8s-minions", **inputs)
     assert len(account.droplets("minion")) == 1
     assert account.let_in("control-plane") == {
         ("tcp", "22", "bastion"),
@@ -110,7 +110,7 @@ def kubernetes(bare: Bare, account: Account, inputs: dict[str, Any]) -> None:
 
 
 def nomad(bare: Bare, account: Account, inputs: dict[str, Any]) -> None:
-    bare.apply("nomad", **inputs)
+    bare.change("nomad", **inputs)
     assert account.let_in("nomad-server") == {
         ("tcp", "22", "bastion"),
         ("tcp", "4646", "bastion"),
@@ -126,7 +126,7 @@ def swarm(bare: Bare, account: Account, inputs: dict[str, Any]) -> None:
     made = bare.apply("swarm-manager", **inputs, watch_from=HERE)
     assert made["prometheus_url"].startswith("http://198.1")
     workers = {**inputs, **made}
-    bare.apply("swarm-worker", **workers, workers=2)
+    bare.change("swarm-worker", **workers, workers=2)
     assert account.let_in("swarm-manager") == {
         ("tcp", "22", "bastion"),
         ("tcp", "2377", "swarm-worker"),
@@ -158,7 +158,7 @@ def test_every_layer_of_droplets_from_nothing_to_nothing(bare, fake, schema):
         inputs = {**core, **support, "apps_folder": str(APPS)}
         for done in [pool.submit(chain, bare, account, inputs) for chain in CHAINS]:
             done.result()
-    bare.apply("support", **{**door, "ssh_from": ["192.0.2.8/32"]})
+    bare.change("support", **{**door, "ssh_from": ["192.0.2.8/32"]})
     assert account.let_in("bastion") == {("tcp", "22", "192.0.2.8/32")}
     bare.run("support", "destroy", "-auto-approve")
     bare.run("core", "destroy", "-auto-approve")
@@ -195,11 +195,11 @@ def yaml_or_text(content: str) -> Any:
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"ssh_from": []}, "at least one CIDR block"),
-        ({"ssh_from": ["0.0.0.0/0"]}, "never everybody"),
-        ({"ssh_from": ["::/0"]}, "never everybody"),
-        ({"ssh_from": ["home"]}, "such as"),
-        ({"ssh_public_key": "-----BEGIN OPENSSH PRIVATE KEY-----"}, "must begin with ssh-"),
+        ({"ssh_from": []}, "everybody"),
+        ({"ssh_from": ["0.0.0.0/0"]}, "everybody"),
+        ({"ssh_from": ["::/0"]}, "everybody"),
+        ({"ssh_from": ["home"]}, "everybody"),
+        ({"ssh_public_key": "-----BEGIN OPENSSH PRIVATE KEY-----"}, "ecdsa"),
     ],
     ids=["nobody", "everybody", "everybody-6", "no-range", "private-key"],
 )
