@@ -13,7 +13,7 @@ nobody has booted these layers yet.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
@@ -48,7 +48,7 @@ class Args:
 def main(args: Args) -> None:
     """Plan it; where asked, make it, say how to reach it, and destroy it."""
     layer, size = SIZES[args.cluster]
-    inputs = {
+    inputs: dict[str, dict[str, Any]] = {
         "do/support": {
             "ssh_from": [args.ssh_from],
             "ssh_public_key": args.public_key.read_text().strip(),
@@ -70,7 +70,7 @@ def main(args: Args) -> None:
         make(stack, inputs)
 
 
-def make(stack: Stack, inputs: dict[str, dict[str, object]]) -> None:
+def make(stack: Stack, inputs: dict[str, dict[str, Any]]) -> None:
     """From nothing to nothing."""
     try:
         stack.apply(inputs=inputs)
