@@ -13,8 +13,6 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PROGRAMS = sorted(EXAMPLES.glob("[0-9][0-9]-*/*.py"))
-# Those that run an environment; what makes a cluster only is tested with the account that it needs.
-PLAYING = [one for one in PROGRAMS if "target: Literal" in one.read_text(encoding="utf-8")]
 
 
 @pytest.fixture
@@ -49,7 +47,7 @@ def test_there_is_one_program_in_each_folder() -> None:
     assert [program.parent for program in PROGRAMS] == folders
 
 
-@pytest.mark.parametrize("program", PLAYING, ids=lambda program: program.stem, indirect=True)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem, indirect=True)
 def test_on_the_simulator(program: Path, tmp_path: Path) -> None:
     before = sorted(program.parent.rglob("*"))
     assert "USD" in run(program, tmp_path, "--target", "sim", "--steps", "3")
@@ -58,7 +56,7 @@ def test_on_the_simulator(program: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("program", PLAYING, ids=lambda program: program.stem, indirect=True)
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem, indirect=True)
 def test_on_real_processes(program: Path, tmp_path: Path) -> None:
     assert "USD" in run(program, tmp_path, "--target", "local", "--steps", "3")
 

@@ -122,22 +122,22 @@ class Account:
         kind: str,
         body: dict[str, Any],
         *,
+        kept: bool = True,
         boot_s: float = 0.0,
         vpc: str | None = None,
         numbered: bool = False,
         usd_per_hour: float = 0.0,
-        kept: bool = True,
     ) -> Resource:
         """Make a resource; its ``id`` and ``created_at`` are put into ``body``.
 
         Args:
             kind: See :class:`Resource`.
             body: What the API tells of it; it may bring its ``id``.
+            kept: Whether it is something that one can leave behind.
             boot_s: How long until it is in service; it costs from then on.
             vpc: The VPC that it is a member of.
             numbered: Droplets and SSH keys have numbers, all else UUIDs.
             usd_per_hour: What it costs.
-            kept: Whether it is something that one can leave behind.
         """
         now = self.clock()
         fresh: Any = next(self._numbers) if numbered else str(uuid.uuid4())

@@ -82,6 +82,8 @@ def create(account: Account, body: dict[str, Any]) -> Resource:
     """POST /v2/droplets, for one droplet."""
     if not body.get("name"):
         raise unprocessable("Name can't be blank")
+    if len(body.get("user_data") or "") > _MOST_USER_DATA:
+        raise unprocessable("User data is too long (maximum is 64 KiB).")
     if body.get("vpc_uuid"):
         account.find("vpc", body["vpc_uuid"])
     else:
@@ -89,13 +91,8 @@ def create(account: Account, body: dict[str, Any]) -> Resource:
     image = body.get("image")
     if isinstance(image, int):
         body = {**body, "image": _slug(image)}
-    known = {key.id for key in account.all_of("key")}
-    known |= {key.body["fingerprint"] for key in account.all_of("key")}
     for key in body.get("ssh_keys") or []:
-        if str(key) not in known:
-            raise unprocessable(f"{key} are invalid key identifiers for Droplet creation.")
-    if len(body.get("user_data") or "") > _MOST_USER_DATA:
-        raise unprocessable("User data is too long (maximum is 64 KiB).")
+        find_key(account, str(key))
     return add(account, body, boot_s=account.durations.droplet_boot_s)
 
 
