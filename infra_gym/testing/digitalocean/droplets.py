@@ -21,7 +21,9 @@ _PRIVATE = frozenset({"off", "user_data", "ssh_keys"})
 _MOST_USER_DATA = 64 * 1024
 
 
-def add(account: Account, body: dict[str, Any], *, boot_s: float) -> Resource:
+def add(
+    account: Account, body: dict[str, Any], *, boot_s: float, billed_at_once: bool = False
+) -> Resource:
     """Make a droplet: one of a cluster's nodes, or one that was asked for."""
     size = catalog.size(body.get("size", ""))
     region = catalog.region(body.get("region", ""))
@@ -55,6 +57,7 @@ def add(account: Account, body: dict[str, Any], *, boot_s: float) -> Resource:
         vpc=body.get("vpc_uuid"),
         numbered=True,
         usd_per_hour=size["price_hourly"],
+        billed_at_once=billed_at_once,
     )
     made.body["networks"]["v4"] = _networks(account, made)
     return made
@@ -93,7 +96,7 @@ def create(account: Account, body: dict[str, Any]) -> Resource:
         body = {**body, "image": _slug(image)}
     for key in body.get("ssh_keys") or []:
         find_key(account, str(key))
-    return add(account, body, boot_s=account.durations.droplet_boot_s)
+    return add(account, body, boot_s=account.durations.droplet_boot_s, billed_at_once=True)
 
 
 def told(account: Account, droplet: Resource) -> dict[str, Any]:
