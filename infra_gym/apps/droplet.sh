@@ -46,7 +46,8 @@ add_archive() { # NAME KEY_URL FINGERPRINT SOURCE...
   shift 3
   install -d -m 0755 /etc/apt/keyrings
   insist curl -fsSL --max-time 60 -o "$key" "$url"
-  if ! gpg --show-keys --with-colons "$key" | grep -q "^fpr:.*:$fingerprint:\$"; then
+  # Not grep -q: it would end before gpg has said all, which counts as gpg's failure.
+  if ! gpg --show-keys --with-colons "$key" | grep "^fpr:.*:$fingerprint:\$" >/dev/null; then
     say "$url is not the key $fingerprint"
     return 1
   fi
