@@ -11,6 +11,7 @@ import ast
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
@@ -43,6 +44,7 @@ from infra_gym.definitions.models import (
 from infra_gym.definitions.schema import json_schema
 from infra_gym.environments.registration import SIMULATED
 from infra_gym.expressions import FUNCTIONS
+from infra_gym.recording import schema as recording
 from infra_gym.terraform.hcl import Module, Provider, read_module
 from infra_gym.workloads import profiles
 
@@ -66,14 +68,20 @@ def pages() -> dict[str, str]:
         "definition.md": _definition_keys(),
         "errors.md": _errors(),
         "layers.md": _layers(),
+        "recording.md": _recording(),
         "settings.md": _settings(),
     }
     bodies |= {f"{name}.md": _environment(find_definition(name)) for name in definition_ids()}
     bodies |= {f"{name}.md": _simulated(name) for name in SIMULATED}
     return {
-        name: "\n\n".join([GENERATED, *body]).replace("``", "`") + "\n"
+        name: _single_backticks("\n\n".join([GENERATED, *body])) + "\n"
         for name, body in sorted(bodies.items())
     }
+
+
+def _single_backticks(text: str) -> str:
+    """Markdown's for reStructuredText's, fences left alone."""
+    return re.sub(r"(?<!`)``(?!`)", "`", text)
 
 
 # ---------------------------------------------------------------- environments
@@ -261,6 +269,60 @@ def _definition_keys() -> Iterator[str]:
     yield inspect.cleandoc(profiles.__doc__ or "").partition("\n\n")[2]
     for model in _models(profiles):
         yield from _model(model, "###")
+
+
+def _recording() -> Iterator[str]:
+    yield "# The run log"
+    yield inspect.cleandoc(recording.__doc__ or "")
+    yield "## Reading it"
+    yield (
+        '`infra-gym run ... --log run.jsonl` writes one; so does `gym.make(..., log="run.jsonl")`:'
+    )
+    yield _python(
+        """
+        import gymnasium as gym, infra_gym
+
+        env = gym.make("SimpleK8sWebApp-v0", target="sim", log="run.jsonl")
+        env.reset(seed=1)
+        for _ in range(3):
+            env.step(1)
+        env.close()
+        """
+    )
+    yield "With pandas in one line, a row for each line of the log:"
+    yield _python(
+        """
+        import pandas as pd
+
+        log = pd.read_json("run.jsonl", lines=True)
+        """
+    )
+    yield "and with a column for each metric and each reward term of every step:"
+    yield _python(
+        """
+        steps = pd.json_normalize(log[log.kind == "step"].to_dict("records"))
+        steps[["time_s", "reward", "metrics.latency_p95", "terms.cost"]]
+        """
+    )
+    yield "With infra-gym itself, checked, episode by episode, also where the last line was cut off:"
+    yield _python(
+        """
+        from infra_gym.recording import read_run
+
+        run = read_run("run.jsonl")
+        run.episodes[0].steps[-1].metrics["latency_p95"]
+        """
+    )
+    yield (
+        "[Play it again](../how-to/replay-a-run.md) with the target `replay`, "
+        "or [make a page of it](../how-to/report-a-run.md) with `infra-gym report`."
+    )
+    for model in _models(recording):
+        yield from _model(model, "##")
+
+
+def _python(code: str) -> str:
+    return f"```python\n{inspect.cleandoc(code)}\n```"
 
 
 def _settings() -> Iterator[str]:

@@ -96,6 +96,15 @@ def run(
         bool,
         typer.Option("--randomise", help="Draw the simulator's parameters from the calibration."),
     ] = False,
+    recording: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="The run log that --target replay plays again.",
+            show_default=False,
+            dir_okay=False,
+        ),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end.")] = False,
     log: Annotated[
         Path | None,
@@ -132,10 +141,12 @@ def run(
         action=action.value if action else None,
         calibration=calibration,
         randomise=randomise,
+        recording=recording,
         budget_usd=budget_usd,
         max_seconds=max_seconds,
         keep=keep,
         log=path,
+        log_info={"agent": agent},
         on_event=view.on_event,
     )
     make_folder(path.parent)
@@ -164,7 +175,7 @@ def run(
         "log": path,
     }
     output.result(document, *_summary(document, "$" if definition.reward_unit == "USD" else ""))
-    if keep and env.place.target != "sim":
+    if keep and stack is not None:
         output.note(f"The stack is still up. Next: {play.destroy_command}")
     if signals.first is not None:
         raise typer.Exit(128 + signals.first)

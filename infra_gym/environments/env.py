@@ -54,6 +54,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         on_failure: See above.
         keep: Leave what was made when closed.
         log: Where the run log goes; none if left out.
+        log_info: What else its header tells.
         render_mode: ``human``, ``ansi`` or ``rgb_array``.
     """
 
@@ -70,6 +71,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         on_failure: OnFailure = "raise",
         keep: bool = False,
         log: Path | None = None,
+        log_info: Mapping[str, Any] | None = None,
         render_mode: str | None = None,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
@@ -87,7 +89,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         self._budget = budget
         self._on_failure = on_failure
         self._keep = keep
-        self._log = EpisodeLog(log, definition, place)
+        self._log = EpisodeLog(log, definition, place, log_info or {})
         self._picture = Picture(definition)
         self._began: float | None = None
         self._spent_usd = 0.0
@@ -161,7 +163,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         self._failures = 0
         self.controls = dict(move.controls)
         info = self._info(reading, outcome, move)
-        truncated = self._truncate(info)
+        truncated = self._truncate(info) or (reading.last and self._ends(info))
         self._log.step(action, outcome, info, truncated=truncated)
         self._picture.add(outcome)
         self._render_if_human()
@@ -220,6 +222,11 @@ class InfraEnv(gym.Env[Vector, Any]):
         info["truncated_because"] = reason
         self._spent = self._over = reason
         self._close_world()
+        return True
+
+    def _ends(self, info: dict[str, Any]) -> bool:
+        """The recording ends here."""
+        info["truncated_because"] = self._over = "the recorded episode ends here"
         return True
 
     def _close_world(self) -> None:

@@ -11,8 +11,15 @@ from infra_gym.definitions.catalog import find_definition
 from infra_gym.definitions.models import Definition
 from infra_gym.environments.calibration import read_calibration
 from infra_gym.environments.env import InfraEnv, OnFailure
-from infra_gym.environments.place import Fidelity, Place, find_place, without_programs
+from infra_gym.environments.place import (
+    Fidelity,
+    Place,
+    find_place,
+    recorded_place,
+    without_programs,
+)
 from infra_gym.errors import MissingProgramError, SettingsError, did_you_mean
+from infra_gym.recording import Run, read_run
 from infra_gym.settings import Settings, Target, load_settings
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.stack import Stack
@@ -23,6 +30,7 @@ from infra_gym.worlds.base import World
 from infra_gym.worlds.dry import DryRun
 from infra_gym.worlds.episode import Overrun
 from infra_gym.worlds.live import LiveOptions, LiveWorld
+from infra_gym.worlds.replay import ReplayWorld
 from infra_gym.worlds.twins import make_twin
 
 Parameters = WebAppParameters | WebAppSpread | None
@@ -45,12 +53,14 @@ def make(
     action: ActionMode | None = None,
     calibration: str | Path | None = None,
     randomise: bool = False,
+    recording: str | Path | None = None,
     budget_usd: float | None = None,
     max_seconds: float | None = None,
     overrun: Overrun = "mark",
     on_failure: OnFailure = "raise",
     keep: bool = False,
     log: str | Path | None = None,
+    log_info: Mapping[str, Any] | None = None,
     on_event: Callable[[str, Event], None] | None = None,
     render_mode: str | None = None,
 ) -> InfraEnv:
@@ -58,8 +68,8 @@ def make(
 
     Args:
         definition: An environment's id, or the path of a YAML file.
-        target: ``local``, ``sim``, ``k8s`` or ``do``; else INFRA_GYM_TARGET, else infra-gym.toml,
-            else ``local``.
+        target: ``local``, ``sim``, ``k8s``, ``do`` or ``replay``; else INFRA_GYM_TARGET, else
+            infra-gym.toml, else ``local``.
         project: First part of all names.
         environment: Second part, owned by one run at a time; left out, a unique one is made.
         dry_run: Touch nothing: ``reset`` prints the plan, metrics come from the simulator.
@@ -71,6 +81,7 @@ def make(
         calibration: Of the simulator: the file that ``infra-gym calibrate`` wrote.
         randomise: Draw the simulator's parameters from the calibration's spread, episode by
             episode, as the seed decides; else they are its estimate.
+        recording: For ``replay`` only: the run log whose episodes are played again, by their seeds.
         budget_usd: US dollars after which an episode is truncated and everything torn down.
         max_seconds: Wall-clock seconds after which the same happens.
         overrun: ``mark`` or ``pause``: what happens when the learner takes longer than a tick. The
@@ -79,6 +90,7 @@ def make(
         on_failure: ``raise`` (default) or ``truncate``.
         keep: Leave what was made when the environment is closed.
         log: Path of the run log.
+        log_info: What else the log's header tells, such as ``{"agent": "hpa"}``.
         on_event: Called with layer and event while Terraform runs.
         render_mode: ``human``, ``ansi`` or ``rgb_array``.
 
@@ -98,11 +110,25 @@ def make(
         budget_usd=budget_usd,
         max_seconds=max_seconds,
     )
-    place = find_place(found, settings, interval_s, workload)
-    parameters = _parameters(found, place, calibration, randomise=randomise)
-    world = _world(
-        found, settings, place, overrun, on_event, parameters, fidelity=fidelity, dry_run=dry_run
-    )
+    world: World
+    if recording is not None or settings.target == "replay":
+        given = {"interval_s": interval_s, "workload": workload, "fidelity": fidelity}
+        run = _recorded(found, settings, recording, {**given, "calibration": calibration})
+        place = recorded_place(run.header, settings)
+        world = ReplayWorld(found, run, Path(str(recording)))
+    else:
+        place = find_place(found, settings, interval_s, workload)
+        parameters = _parameters(found, place, calibration, randomise=randomise)
+        world = _world(
+            found,
+            settings,
+            place,
+            overrun,
+            on_event,
+            parameters,
+            fidelity=fidelity,
+            dry_run=dry_run,
+        )
     return InfraEnv(
         found,
         place,
@@ -115,6 +141,7 @@ def make(
         on_failure=on_failure,
         keep=keep,
         log=None if log is None else Path(log),
+        log_info=log_info or {},
         render_mode=render_mode,
     )
 
@@ -123,6 +150,33 @@ def _one_of(name: str, value: object, allowed: Sequence[str | None]) -> None:
     if value not in allowed:
         words = [word for word in allowed if word is not None]
         raise SettingsError(f"{name} cannot be {value!r}.{did_you_mean(str(value), words)}")
+
+
+def _recorded(
+    definition: Definition,
+    settings: Settings,
+    recording: str | Path | None,
+    given: Mapping[str, Any],
+) -> Run:
+    """The run that is played again; what it decides must not be given as well."""
+    if recording is None:
+        raise SettingsError(
+            "The target replay needs a recording: the run log of a run of this environment.",
+            next_command=f'gym.make("{definition.id}", target="replay", recording="runs/LOG.jsonl"), '
+            f"or infra-gym run {definition.id} --target replay --recording runs/LOG.jsonl",
+        )
+    if settings.target != "replay":
+        raise SettingsError(
+            f"A recording is of the target replay, and the target is {settings.target!r}.",
+            next_command=f'gym.make("{definition.id}", target="replay", recording="{recording}"), '
+            "or --target replay",
+        )
+    wrong = [name for name, value in given.items() if value is not None]
+    if wrong:
+        raise SettingsError(
+            f"{', '.join(wrong)}: decided by the recording.", next_command="leave it out"
+        )
+    return read_run(recording)
 
 
 def _seconds(settings: Settings, *, has_stack: bool) -> float | None:

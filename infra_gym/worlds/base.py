@@ -27,6 +27,7 @@ class Reading:
         empty: Metrics that had nothing to measure, and so have their declared value.
         notes: What else there is to tell: seconds of apply and sample, pending layers, mismatches,
             vanished series, disturbances, overruns. Goes into ``info`` as it is.
+        last: Whether the world has nothing after it, as at a recording's end.
     """
 
     tick: int
@@ -36,6 +37,7 @@ class Reading:
     by_label: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     empty: frozenset[str] = frozenset()
     notes: Mapping[str, Any] = field(default_factory=dict)
+    last: bool = False
 
 
 class World(Protocol):
