@@ -304,7 +304,7 @@ def _recording() -> Iterator[str]:
         steps[["time_s", "reward", "metrics.latency_p95", "terms.cost"]]
         """
     )
-    yield "With infra-gym itself, checked, episode by episode, also where the last line was cut off:"
+    yield "With infra-gym itself: checked, by episodes, also where the last line was cut off:"
     yield _python(
         """
         from infra_gym.recording import read_run

@@ -162,8 +162,8 @@ def _recorded(
     if recording is None:
         raise SettingsError(
             "The target replay needs a recording: the run log of a run of this environment.",
-            next_command=f'gym.make("{definition.id}", target="replay", recording="runs/LOG.jsonl"), '
-            f"or infra-gym run {definition.id} --target replay --recording runs/LOG.jsonl",
+            next_command=f'gym.make("{definition.id}", target="replay", recording="LOG.jsonl"), '
+            f"or infra-gym run {definition.id} --target replay --recording LOG.jsonl",
         )
     if settings.target != "replay":
         raise SettingsError(
