@@ -88,8 +88,8 @@ class Step(_Line):
     info: dict[str, Any] = Field(default_factory=dict)
     """What else the environment told the agent: ``controls`` that held, ``clipped`` moves,
     ``tick``, ``cost_usd``, ``by_label``, ``empty``, ``seconds`` (of apply, sample, jitter),
-    ``pending`` layers, ``mismatch``; where it is so ``disturbed``, ``vanished``, ``truncated_because``, and
-    ``invalid``, why the step failed."""
+    ``pending`` layers, ``mismatch``; where it is so ``disturbed``, ``vanished``,
+    ``truncated_because``, and ``invalid``, why the step failed."""
 
 
 class Close(_Line):
