@@ -44,6 +44,7 @@ from infra_gym.definitions.models import (
 from infra_gym.definitions.schema import json_schema
 from infra_gym.environments.registration import SIMULATED
 from infra_gym.expressions import FUNCTIONS
+from infra_gym.metrics.grafana import dashboard
 from infra_gym.recording import schema as recording
 from infra_gym.terraform.hcl import Module, Provider, read_module
 from infra_gym.workloads import profiles
@@ -590,8 +591,20 @@ def _plain(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
+def dashboards() -> Iterator[tuple[Path, Definition]]:
+    """Where each definition's dashboard lies: beside the Prometheus that its stacks bring up."""
+    for name in definition_ids():
+        definition = find_definition(name)
+        layers = {each for layers in definition.layers.values() for each in layers}
+        for layer in sorted(each for each in layers if each.endswith("/prometheus")):
+            yield find_layer(layer) / "dashboards" / f"{name}.json", definition
+
+
 def main() -> None:
     """Write them all."""
+    for file, definition in dashboards():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"{json.dumps(dashboard(definition), indent=1)}\n", encoding="utf-8")
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
     schema = json.dumps(json_schema(), indent=2)
