@@ -62,6 +62,59 @@ TASK_METRICS = {
 }
 
 
+EXPORTED = {
+    "heater": {
+        "heater_requests_total": "requests that ended, by `code`",
+        "heater_request_duration_seconds": "histogram, from arrival to end",
+        "heater_busy_slots": "slots that serve a request now",
+        "heater_queue_length": "requests that wait for a slot",
+        "heater_slots": "slots that there are",
+        "heater_busy_seconds_total": "seconds of all slots busy; its rate is the utilisation",
+        "heater_ready": "1 where the replica takes requests",
+        "process_start_time_seconds": "when it started, epoch seconds",
+    },
+    "postgresql": {
+        "heater_database_connections": "open connections of a heater to its database",
+        "heater_database_errors_total": "queries that failed",
+        "heater_database_query_seconds": "histogram of a query",
+        "heater_database_wait_seconds": "histogram of the wait for a free connection",
+        "heater_database_waiting": "requests that wait for a connection",
+    },
+    "siege_engine": {
+        "siege_requests_total": "requests at their end, by `code`, also `timeout` and `dropped`",
+        "siege_request_duration_seconds": "histogram by `code`, from the intended time of sending",
+        "siege_lateness_seconds": "histogram of how late requests left: the sender's own fault",
+        "siege_in_flight": "requests under way",
+        "siege_position_seconds": "where in the schedule it is",
+        "siege_running": "1 while requests leave, 0 in a pause",
+        "siege_ready_targets": "replicas that it sends to",
+        "process_start_time_seconds": "when it started, epoch seconds",
+    },
+    "gateway": {
+        "gateway_function_invocation_total": "calls that ended, by `code`; OpenFaaS's name",
+        "gateway_function_invocation_started": "calls that came; OpenFaaS's name",
+        "gateway_functions_seconds": "histogram by `code`, holding included; OpenFaaS's name",
+        "gateway_service_count": "replicas that are ready; OpenFaaS's name",
+        "gateway_function_inflight_seconds_total": "call-seconds: its rate is the mean concurrency",
+        "gateway_function_held": "calls that wait for a first replica",
+        "gateway_function_cold_starts_total": "calls that were held and then got a replica",
+        "gateway_function_cold_start_seconds_total": "how long those were held",
+        "process_start_time_seconds": "when it started, epoch seconds",
+    },
+    "function": {
+        "function_calls_total": "calls that ended, by `code`",
+        "function_busy_seconds_total": "seconds of all slots busy; its rate is the utilisation",
+        "function_ready": "1 where the replica takes calls",
+        "function_cpu_request_cores": "what the replica requests",
+        "function_memory_request_bytes": "what the replica requests",
+        "process_cpu_seconds_total": "processor time that it used",
+        "process_resident_memory_bytes": "memory that it uses",
+        "process_start_time_seconds": "when it started, epoch seconds",
+    },
+}
+"""What each program of apps/ exports; a test compares the names with the programs."""
+
+
 def pages() -> dict[str, str]:
     """Every generated page, by its file name."""
     bodies = {
@@ -69,6 +122,7 @@ def pages() -> dict[str, str]:
         "definition.md": _definition_keys(),
         "errors.md": _errors(),
         "layers.md": _layers(),
+        "metrics.md": _metrics(),
         "recording.md": _recording(),
         "settings.md": _settings(),
     }
@@ -320,6 +374,37 @@ def _recording() -> Iterator[str]:
     )
     for model in _models(recording):
         yield from _model(model, "##")
+
+
+def _metrics() -> Iterator[str]:
+    yield "# Metrics"
+    yield (
+        "Three kinds of numbers meet here: what programs export to Prometheus, what a definition "
+        'makes of it (`info["metrics"]`, and the observations taken from it), and what the task '
+        "itself adds."
+    )
+    yield "## Of each environment"
+    yield (
+        "A definition's metrics are counters and histograms that grew during the step, gauges at "
+        "its end, and formulas of others. Each environment's page has them with units and sources: "
+        + ", ".join(f"[{name}]({name}.md#metrics)" for name in definition_ids())
+        + ". `infra-gym envs dashboard ID` makes a Grafana dashboard of them."
+    )
+    yield "## Of every environment"
+    yield _table(
+        ("name", "unit", "meaning"),
+        ((f"`{name}`", unit, meaning) for name, (unit, meaning) in TASK_METRICS.items()),
+    )
+    yield "## What programs export"
+    yield (
+        "Times are in seconds. A histogram `NAME` has the series `NAME_bucket`, `NAME_sum` and "
+        "`NAME_count`. `up` is Prometheus's own: whether a target answered the last scrape."
+    )
+    for program, names in EXPORTED.items():
+        yield f"### `{program}`"
+        yield _table(
+            ("metric", "meaning"), ((f"`{name}`", meaning) for name, meaning in names.items())
+        )
 
 
 def _python(code: str) -> str:
