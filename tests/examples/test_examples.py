@@ -90,13 +90,13 @@ def test_a_client_in_another_language(tmp_path: Path) -> None:
     server = subprocess.Popen(
         [sys.executable, "-m", "infra_gym", "serve", "--target", "sim", "--port", "0"],
         cwd=tmp_path,
-        env={**os.environ, "HOME": str(tmp_path)},
-        stderr=subprocess.PIPE,
+        env={**os.environ, "HOME": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
         text=True,
     )
     try:
-        assert server.stderr is not None
-        port = next(found[1] for line in server.stderr if (found := re.search(r"port (\d+)", line)))
+        assert server.stdout is not None
+        port = next(found[1] for line in server.stdout if (found := re.search(r"port (\d+)", line)))
         done = subprocess.run(
             [client, "127.0.0.1", port, "SimpleK8sWebApp-v0", "3"],
             capture_output=True,
@@ -107,7 +107,7 @@ def test_a_client_in_another_language(tmp_path: Path) -> None:
     finally:
         server.terminate()
         server.wait(30)
-        server.stderr.close()
+        server.stdout.close()
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("replicas") == 3
     assert "reward of the episode" in done.stdout
