@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra_gym.cli.options import Environment, Project, Target
+from infra_gym.cli.options import Environment, Project, Target, Yes
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.signals import Signals
 from infra_gym.cli.variables import pairs, value
@@ -23,6 +23,7 @@ _SUMMARY = {
     "ended": ("ended", ""),
     "reward": ("reward", ""),  # its unit is the definition's
     "cost_usd": ("cost", "$"),
+    "billed_usd": ("billed, with start and teardown", "$"),
     "requests": ("requests", ""),
     "slo_share": ("within the SLO", "%"),
     "latency_p95_mean_s": ("latency p95, mean", "s"),
@@ -106,6 +107,7 @@ def run(
         ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end.")] = False,
+    yes: Yes = False,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -118,6 +120,7 @@ def run(
     Ctrl-C ends the episode and destroys everything; once more stops at once and tells what is left.
     """
     from infra_gym.agents import make_agent
+    from infra_gym.cli.consent import may_spend
     from infra_gym.cli.dashboard import choose
     from infra_gym.cli.episode import Episode
     from infra_gym.cli.play import Play, make_folder, stop_at_once
@@ -127,6 +130,9 @@ def run(
     definition = find_definition(identifier)
     given = pairs("--parameter", parameter or (), example="target=0.6")
     player = make_agent(agent, **{name: value(text) for name, text in given.items()})
+    spend = may_spend(
+        output, identifier, target=target, yes=yes, interval_s=interval, budget_usd=budget_usd
+    )
     path = log or Path("runs") / f"{definition.id}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     wanted = min(steps or definition.max_episode_steps, definition.max_episode_steps)
     episode = Episode(definition)
@@ -144,6 +150,7 @@ def run(
         recording=recording,
         budget_usd=budget_usd,
         max_seconds=max_seconds,
+        spend_money=spend,
         keep=keep,
         log=path,
         log_info={"agent": agent},
@@ -171,6 +178,7 @@ def run(
         "agent": agent,
         "seed": seed,
         **episode.summary(),
+        "billed_usd": None if env.bill is None else env.bill.usd,
         "kept": keep,
         "log": path,
     }

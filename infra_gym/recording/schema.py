@@ -98,6 +98,8 @@ class Close(_Line):
     kind: Literal["close"] = "close"
     reason: str
     """``closed``, or the error that ended the run."""
+    info: dict[str, Any] = Field(default_factory=dict)
+    """What only the end could tell, such as ``bill``: what an account was billed in all."""
 
 
 Line = Annotated[Header | Reset | Step | Close, Field(discriminator="kind")]
