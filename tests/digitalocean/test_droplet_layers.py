@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +23,7 @@ from tests.digitalocean.openapi import DESCRIPTION, Description
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.usefixtures("needs_provider")]
 
 APPS = Path(__file__).resolve().parents[2] / "infra_gym/apps"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/04-own-cluster/own_cluster.py"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl run"
 HERE = ["192.0.2.7/32"]
 PROGRAM = "/usr/local/sbin/infra-gym-droplet"
@@ -204,3 +208,27 @@ def test_the_door_is_never_left_open(bare, wrong, words):
     given = {**dict.fromkeys(names, "x"), "ssh_from": HERE, "ssh_public_key": KEY}
     with pytest.raises(AssertionError, match=words):
         bare.run("support", "plan", "-input=false", apps_folder=str(APPS), **{**given, **wrong})
+
+
+@pytest.mark.parametrize("cluster", ["kubernetes", "nomad"])
+def test_the_example_tells_what_it_would_make(fake, tmp_path, cluster):
+    (tmp_path / "run-key.pub").write_text(KEY)
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("INFRA_GYM_")},
+        "DIGITALOCEAN_TOKEN": "any",
+        "DIGITALOCEAN_API_URL": fake.url,
+        "INFRA_GYM_DATA_FOLDER": str(tmp_path / "data"),
+    }
+    done = subprocess.run(
+        [sys.executable, EXAMPLE, "--ssh-from", HERE[0], "--cluster", cluster, "--nodes", "3"],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    node = {"kubernetes": "minion", "nomad": "client"}[cluster]
+    assert f"digitalocean_droplet.{node}[2]" in done.stdout
+    assert fake.left() == []
