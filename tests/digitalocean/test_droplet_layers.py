@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from infra_gym.clouds.digitalocean import DigitalOcean
+from infra_gym.clouds.digitalocean_runs import find_runs
 from infra_gym.testing.digitalocean import Durations, FakeDigitalOcean, Resource, networks
 from tests.digitalocean import cloud_init
 from tests.digitalocean.bare import RUN, Bare
@@ -158,6 +160,11 @@ def test_every_layer_of_droplets_from_nothing_to_nothing(bare, fake, schema):
         inputs = {**core, **support, "apps_folder": str(APPS)}
         for done in [pool.submit(chain, bare, account, inputs) for chain in CHAINS]:
             done.result()
+    (run,) = find_runs(DigitalOcean("any", fake.url))
+    assert run.title == core["name"]
+    assert {thing.kind for thing in run.things} == {
+        *("droplets", "firewalls", "projects", "ssh_keys", "tags", "vpcs")
+    }
     bare.change("support", **{**door, "ssh_from": ["192.0.2.8/32"]})
     assert account.let_in("bastion") == {("tcp", "22", "192.0.2.8/32")}
     bare.run("support", "destroy", "-auto-approve")
