@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -104,6 +105,18 @@ class SimulatedWorld:
         self._tick += 1
         until_s = self._tick * self._interval_s
         return self._reading(self._app.advance(until_s, controls[self._replicas]))
+
+    def branch(self) -> SimulatedWorld:
+        """Another world in the same state, with the same arrivals and chances ahead of it.
+
+        Raises:
+            NotReadyError: ``reset`` was not called.
+        """
+        if self._app is None:
+            raise NotReadyError("branch before reset", next_command="call env.reset() first")
+        twin = copy.copy(self)
+        twin._app = self._app.branch()  # noqa: SLF001 - its own
+        return twin
 
     def close(self, *, keep: bool = False) -> None:  # noqa: ARG002
         """Nothing was made."""
