@@ -97,7 +97,7 @@ class WebApp:
     def branch(self) -> WebApp:
         """Another app in the same state, with the same future: what one does the other is not."""
         twin = copy.copy(self)
-        twin._apps = queue.Apps(*(array.copy() for array in self._apps))  # noqa: SLF001 - its own
+        twin._apps = queue.Apps._make(array.copy() for array in self._apps)  # noqa: SLF001 - its own
         return twin
 
     def advance(self, until_s: float, replicas: int) -> Counts:
