@@ -56,7 +56,7 @@ def make_agent(name: str, **parameters: Any) -> Agent:
     if name not in _AGENTS:
         raise UnknownNameError("agent", name, _AGENTS)
     if file:
-        parameters = {**read_tuned(name, Path(file)), **parameters}
+        parameters = {**read_tuned(name, Path(file)).parameters, **parameters}
     module, _, class_name = _AGENTS[name].partition(":")
     kind: type[Agent] = getattr(import_module(module), class_name)
     types = get_type_hints(kind.__init__) if "__init__" in vars(kind) else {}

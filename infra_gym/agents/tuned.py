@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -52,8 +51,8 @@ class Tuned(BaseModel):
             ) from error
 
 
-def read_tuned(agent: str, path: Path) -> dict[str, Any]:
-    """The parameters of ``agent`` in a file.
+def read_tuned(agent: str, path: Path) -> Tuned:
+    """What a file says of ``agent``.
 
     Raises:
         UsageError: There is no such file, it is no such file, or it is of another agent.
@@ -75,4 +74,4 @@ def read_tuned(agent: str, path: Path) -> dict[str, Any]:
             f"{path} has the parameters of {found.agent!r}, not of {agent!r}.",
             next_command=f"--agent {found.agent}:{path}",
         )
-    return dict(found.parameters)
+    return found
