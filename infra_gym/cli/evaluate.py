@@ -132,7 +132,7 @@ def evaluate(
     ended = "failed"
     with Signals() as signals:
         try:
-            _play(output, _team(output, arena, workers, ray), cases, played, logs, signals)
+            play_cases(output, team_of(output, arena, workers, ray), cases, played, logs, signals)
             ended = _ended(signals)
         finally:
             written = logs.close(ended)
@@ -153,7 +153,8 @@ def evaluate(
         raise typer.Exit(128 + signals.first)
 
 
-def _team(output: Output, arena: Arena, workers: int | None, address: str | None) -> Team:
+def team_of(output: Output, arena: Arena, workers: int | None, address: str | None) -> Team:
+    """Who plays: this process, or so many workers of a Ray cluster."""
     if workers is None:
         from infra_gym.evaluation.evaluate import Alone
 
@@ -164,7 +165,7 @@ def _team(output: Output, arena: Arena, workers: int | None, address: str | None
     return Crew(arena, workers=workers, address=address, verbose=output.debug)
 
 
-def _play(
+def play_cases(
     output: Output,
     team: Team,
     cases: Sequence[Case],

@@ -13,6 +13,7 @@ from infra_gym import __version__
 from infra_gym.cli import (
     backend,
     batch,
+    benchmark,
     calibrate,
     doctor,
     envs,
@@ -25,6 +26,7 @@ from infra_gym.cli import (
     run,
     serve,
     sweep,
+    validate,
 )
 
 EPILOG = (
@@ -66,6 +68,8 @@ run.register(app)
 probe.register(app)
 calibrate.register(app)
 evaluate.register(app)
+benchmark.register(app)
+validate.register(app)
 serve.register(app)
 app.add_typer(envs.app, name="envs")
 app.add_typer(layers.app, name="layers")

@@ -52,17 +52,17 @@ class _Range:
 
 _RANGES: Mapping[str, Mapping[str, _Range]] = {
     "hpa": {
-        "target": _Range(0.15, 0.9),
+        "target": _Range(0.05, 0.9),
         "tolerance": _Range(0, 0.2),
         "down_window_s": _Range(0, 900),
     },
     "threshold": {
-        "high": _Range(0.15, 0.9),
+        "high": _Range(0.05, 0.9),
         "low_share": _Range(0.2, 0.95),
         "patience": _Range(1, 15, whole=True),
     },
     "predictive": {
-        "target": _Range(0.15, 0.9),
+        "target": _Range(0.05, 0.9),
         "horizon": _Range(1, 6, whole=True),
         "level": _Range(0.2, 0.95),
     },
