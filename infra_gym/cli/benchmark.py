@@ -77,6 +77,14 @@ def benchmark(
         str,
         typer.Option(metavar="sim|local|k8s|do", help="Where they play; it must be said if live."),
     ] = "sim",
+    clock: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|k8s|do",
+            help="In the simulator, steps as on this target, to compare with it cell by cell.",
+            show_default=False,
+        ),
+    ] = None,
     project: Project = None,
     environment: Environment = None,
     action: Annotated[
@@ -120,6 +128,7 @@ def benchmark(
         environment=environment,
         action=action.value if action else None,
         steps=steps,
+        clock=clock,  # type: ignore[arg-type]  # the environment checks it
     )
     if out.is_dir():
         raise UsageError(f"--out {out}: a folder", next_command=f"--out {out}/benchmark.json")

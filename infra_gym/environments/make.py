@@ -41,6 +41,7 @@ def make(
     dry_run: bool = False,
     fidelity: Fidelity | None = None,
     interval_s: float | None = None,
+    clock: Target | None = None,
     workload: Mapping[str, Any] | None = None,
     action: ActionMode | None = None,
     calibration: str | Path | None = None,
@@ -66,6 +67,8 @@ def make(
         fidelity: Of the simulator, so for ``sim`` only: ``reference`` (default), request by
             request; ``fluid``, by flows: many times faster, and nearly as true.
         interval_s: Another length of a step, in seconds.
+        clock: For ``sim`` only: a target whose interval and time scale hold, so that both can be
+            compared step by step.
         workload: Another load, such as ``{"profile": "constant", "mean_rps": 30}``.
         action: ``delta`` or ``absolute``; default: the definition's.
         calibration: Of the simulator: the file that ``infra-gym calibrate`` wrote.
@@ -98,7 +101,7 @@ def make(
         budget_usd=budget_usd,
         max_seconds=max_seconds,
     )
-    place = find_place(found, settings, interval_s, workload)
+    place = find_place(found, settings, interval_s, workload, clock)
     parameters = _parameters(found, place, calibration, randomise=randomise)
     world = _world(
         found, settings, place, overrun, on_event, parameters, fidelity=fidelity, dry_run=dry_run

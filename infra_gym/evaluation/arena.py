@@ -38,6 +38,7 @@ class Arena:
         max_seconds: Wall-clock seconds that it may live.
         steps: At most so many in an episode; ``None`` for all of them.
         workload: Another load than the definition's.
+        clock: Of a simulator: the target whose interval and time scale hold.
         has_log: Whether it can keep a run log.
     """
 
@@ -50,6 +51,7 @@ class Arena:
     max_seconds: float | None = None
     steps: int | None = None
     workload: Mapping[str, Any] | None = None
+    clock: Target | None = None
     has_log: bool = True
 
     @classmethod
@@ -62,6 +64,7 @@ class Arena:
         environment: str | None = None,
         action: ActionMode | None = None,
         steps: int | None = None,
+        clock: Target | None = None,
     ) -> Self:
         """The arena of an id, a ``module:Id`` or a YAML file, with the settings of this process.
 
@@ -86,6 +89,7 @@ class Arena:
             budget_usd=settings.budget_usd,
             max_seconds=settings.max_seconds,
             steps=most if steps is None else min(steps, most),
+            clock=clock,
         )
         with suppress(MissingProgramError):  # the workers' machines may have it
             arena.make()  # touches nothing, and refuses what cannot be
@@ -121,6 +125,7 @@ class Arena:
             project=self.project,
             environment=self.environment,
             workload=self.workload,
+            clock=self.clock,
             action=self.action,
             budget_usd=self.budget_usd,
             max_seconds=self.max_seconds,

@@ -185,6 +185,7 @@ def results_of(
     return Results(
         id=plan.arena.identifier,
         target=plan.arena.target,
+        clock=plan.arena.clock,
         action=plan.arena.action,
         steps=plan.arena.steps or definition.max_episode_steps,
         definition_sha256=definition_sha256(definition),

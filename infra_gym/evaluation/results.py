@@ -151,6 +151,8 @@ class Results(Scores):
     version: Annotated[int, Field(ge=1, le=VERSION)] = VERSION
     id: str
     target: str
+    clock: str | None = None
+    """Of a simulator: the target whose interval and time scale held."""
     action: Literal["delta", "absolute"] | None
     steps: Annotated[int, Field(ge=1)]
     """Of an episode at most."""

@@ -222,7 +222,13 @@ def _played(
     workers: int,
     progress: Callable[[int, int], None],
 ) -> dict[Place, tuple[str, Numbers]]:
-    arena = Arena.find(found.id, target="sim", action=found.action, steps=found.steps)
+    arena = Arena.find(
+        found.id,
+        target="sim",
+        action=found.action,
+        steps=found.steps,
+        clock=found.clock,  # type: ignore[arg-type]  # the environment refuses what is none
+    )
     agents = {label: _at_hand(label, each, folder) for label, each in found.agents.items()}
     workloads = {name: load.parameters for name, load in found.workloads.items()}
     plan = Plan(arena, definition, agents, workloads, found.seeds)
