@@ -50,7 +50,8 @@ def main() -> None:
     found = transfer(*(read_results(file) for file in files.values()), arguments.workload)
     print(f"{found.cells} cells of {', '.join(found.agents)}")
     for measure, one in found.correlations.items():
-        print(f"  rank correlation of {measure}: {one.value:.3f} ({one.low:.3f} to {one.high:.3f})")
+        told = "all alike" if one is None else f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
+        print(f"  rank correlation of {measure}: {told}")
     for agent, (live, simulated) in found.means.items():
         print(f"  {agent}: mean reward {live:.4f} live, {simulated:.4f} simulated")
 

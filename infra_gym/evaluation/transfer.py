@@ -27,7 +27,7 @@ class Transfer:
 
     agents: tuple[str, ...]
     cells: int
-    correlations: dict[str, Interval]
+    correlations: dict[str, Interval | None]
     means: dict[str, tuple[float, float]]
 
 
