@@ -25,7 +25,10 @@ import gymnasium as gym
 
 from infra_gym.agents.lever import Lever
 from infra_gym.errors import UsageError
+from infra_gym.task.controls import Move
 from infra_gym.worlds.simulated import SimulatedWorld
+
+Moves = list[tuple[int, Move]]
 
 
 @dataclass(frozen=True)
@@ -64,24 +67,35 @@ class OracleAgent:
 def plan(env: Any, world: SimulatedWorld, lever: Lever) -> Way:
     """The way through the whole episode, from where it stands now: at its reset."""
     task = copy.copy(env.task)  # its memory of the last step is the environment's own
-    ways = {lever.control.initial: Way(0.0, world.branch(), ())}
+    control = lever.control
+    moves = {
+        value: _moves(task, lever.name, value) for value in range(control.low, control.high + 1)
+    }
+    ways = {control.initial: Way(0.0, world.branch(), ())}
     for _ in range(env.definition.max_episode_steps):
-        ways = _extended(ways, task, lever.name)
+        ways = _extended(ways, task, moves, lever.name)
     return max(ways.values(), key=lambda way: way.reward)
 
 
-def _extended(ways: dict[int, Way], task: Any, name: str) -> dict[int, Way]:
+def _moves(task: Any, name: str, value: int) -> Moves:
+    """The actions that lead from a value to different ones, and what they do."""
+    found: dict[int, tuple[int, Move]] = {}
+    for action in range(task.controls.sizes[0]):
+        move = task.move(action, {name: value})
+        found.setdefault(move.controls[name], (action, move))
+    return [*found.values()]
+
+
+def _extended(
+    ways: dict[int, Way], task: Any, moves: dict[int, Moves], name: str
+) -> dict[int, Way]:
     """One step further: the best way to each value of the control."""
     found: dict[int, Way] = {}
     for value, way in ways.items():
-        tried = set()
-        for action in range(task.controls.sizes[0]):
-            move = task.move(action, {name: value})
-            reached = move.controls[name]
-            if reached in tried:
-                continue
-            tried.add(reached)
-            world = way.world.branch()
+        left = len(moves[value])
+        for action, move in moves[value]:
+            left -= 1
+            world = way.world.branch() if left else way.world  # the last may use it up
             reading = world.step(move.controls)
             outcome = task.outcome(
                 reading.values,
@@ -91,7 +105,7 @@ def _extended(ways: dict[int, Way], task: Any, name: str) -> dict[int, Way]:
                 out_of_bounds=bool(move.clipped),
                 empty=reading.empty,
             )
-            reward = way.reward + outcome.reward
+            reached, reward = move.controls[name], way.reward + outcome.reward
             if reached not in found or reward > found[reached].reward:
                 found[reached] = Way(reward, world, (*way.actions, action))
     return found

@@ -24,6 +24,8 @@ from infra_gym.errors import MissingProgramError, UsageError
 _RATE, _UTILISATION, _READY = "request_rate", "utilisation", "ready"
 _FEWEST = 4
 """Turns that a trend needs."""
+_DAMPING = 0.9
+"""What is left of a trend after each turn."""
 _SEASONS = 4
 """How many of the last seasons a forecast looks at; without a season, so many times 10 turns."""
 
@@ -123,9 +125,13 @@ class PredictiveAgent:
                 smoothing_level=self._level,
                 smoothing_trend=self._trend,
                 smoothing_seasonal=self._seasonal if in_seasons else None,
-                damping_trend=0.9,
+                damping_trend=_DAMPING,
             )
-            forecast = fitted.forecast(self._horizon)
+        # What fitted.forecast gives, which takes as long as the fit.
+        turns = np.arange(1, self._horizon + 1)
+        forecast = fitted.level[-1] + fitted.trend[-1] * np.cumsum(_DAMPING**turns)
+        if in_seasons:
+            forecast = forecast + fitted.season[-season:][(turns - 1) % season]
         return max(0.0, float(np.max(forecast)))
 
 
