@@ -153,12 +153,22 @@ def evaluate(
         raise typer.Exit(128 + signals.first)
 
 
-def team_of(output: Output, arena: Arena, workers: int | None, address: str | None) -> Team:
-    """Who plays: this process, or so many workers of a Ray cluster."""
+def team_of(
+    output: Output, arena: Arena, workers: int | None, address: str | None, *, times: int = 0
+) -> Team:
+    """Who plays: this process, or so many workers of a Ray cluster.
+
+    Args:
+        output: For what is to be told.
+        arena: Which environment.
+        workers: How many; ``None``: this process.
+        address: Of the cluster.
+        times: How often this process plays an episode again that could not be measured.
+    """
     if workers is None:
         from infra_gym.evaluation.evaluate import Alone
 
-        return Alone(arena)
+        return Alone(arena, times=times)
     from infra_gym.distributed.crew import Crew
 
     output.note(f"Starting {workers} workers.")

@@ -165,6 +165,7 @@ def results_of(
     *,
     began_at: datetime,
     logs: Sequence[Log] = (),
+    lost: Sequence[str] = (),
 ) -> Results:
     """The results of a plan whose episodes were all played.
 
@@ -197,6 +198,7 @@ def results_of(
         episodes=tuple(episodes),
         **dict(score(episodes, plan.agents, [*plan.workloads])),
         logs=tuple(logs),
+        played_again=tuple(lost),
         versions=versions(),
         machine={"platform": platform.platform(), "cores": os.cpu_count()},
         began_at=began_at.isoformat(timespec="seconds"),

@@ -165,6 +165,8 @@ class Results(Scores):
     """In their order: the first is what the others are compared with."""
     episodes: tuple[Episodes, ...]
     logs: tuple[Log, ...] = ()
+    played_again: tuple[str, ...] = ()
+    """Live episodes that could not be measured at first, and why."""
     versions: dict[str, str]
     machine: dict[str, Any]
     began_at: str
