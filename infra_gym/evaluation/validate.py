@@ -12,15 +12,13 @@ found.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra_gym.cost import Meter
 from infra_gym.definitions.models import Definition
-from infra_gym.errors import ResultsError, UsageError
+from infra_gym.errors import ResultsError
 from infra_gym.evaluation.arena import Arena
 from infra_gym.evaluation.benchmark import (
     OWN,
@@ -34,16 +32,10 @@ from infra_gym.evaluation.benchmark import (
 )
 from infra_gym.evaluation.entrants import file_sha256
 from infra_gym.evaluation.evaluate import Result
+from infra_gym.evaluation.rescoring import MEASURES, Numbers, rescored, same
 from infra_gym.evaluation.results import Entrant, Episodes, Results, Scores
 from infra_gym.evaluation.scores import score
-from infra_gym.expressions import Expression
-from infra_gym.recording import Episode, Step, read_run
 from infra_gym.workloads.splits import loads_of
-
-_TOLERANCE = 1e-9
-_MEASURES = ("steps", "reward", "cost_usd", "requests", "slo_share")
-
-Numbers = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -88,12 +80,15 @@ def validate(
             fresh = _played(found, definition, folder, workers, progress)
             how = "played again"
         else:
-            fresh = _scored(found, definition, folder, progress)
+            fresh = rescored(found, definition, folder, progress)
             how = "scored again from the recordings"
         _check_episodes(found, fresh)
     except ResultsError as error:
-        if notes and error.next_command is None:
-            raise ResultsError(error.message, next_command="; ".join(notes)) from error
+        if notes:
+            raise ResultsError(
+                f"{error.message}\nPerhaps because {'; '.join(notes)}.",
+                next_command=error.next_command,
+            ) from error
         raise
     return Verdict(how, len(fresh), tuple(notes))
 
@@ -135,7 +130,7 @@ def _check_form(found: Results, definition: Definition) -> None:
         odd = sorted({*keys} ^ {*wanted}) or sorted({key for key in keys if keys.count(key) > 1})
         raise ResultsError(f"episodes: {odd[0]} is missing, too many, or unknown")
     for row in found.episodes:
-        for name in _MEASURES:
+        for name in MEASURES:
             if len(getattr(row, name)) != len(found.seeds):
                 raise ResultsError(f"{_cell(row)}: as many {name} as seeds are needed")
     for label, entrant in found.agents.items():
@@ -163,7 +158,7 @@ def _check_tables(found: Results) -> None:
     there, now = found.model_dump(mode="json"), fresh.model_dump(mode="json")
     for name in Scores.model_fields:
         for place, written, given in _leaves(there[name], now[name], name):
-            if not _same(written, given):
+            if not same(written, given):
                 raise ResultsError(
                     f"{place}: the file says {written!r}, its episodes give {given!r}"
                 )
@@ -192,9 +187,9 @@ def _check_episodes(found: Results, fresh: Mapping[Place, tuple[str, Numbers]]) 
                     f"workload {row.workload}, seed {seed}: the file's arrivals have the hash "
                     f"{schedule}, those here {sha256}"
                 )
-            for name in _MEASURES:
+            for name in MEASURES:
                 there, now = getattr(row, name)[index], numbers[name]
-                if not _same(there, now):
+                if not same(there, now):
                     raise ResultsError(
                         f"{_cell(row)}, seed {seed}, {name}: the file says {there!r}, and it is "
                         f"{now!r}"
@@ -204,15 +199,6 @@ def _check_episodes(found: Results, fresh: Mapping[Place, tuple[str, Numbers]]) 
 def _cell(row: Episodes) -> str:
     member = f" (member {row.member})" if row.member else ""
     return f"agent {row.agent}{member}, workload {row.workload}"
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, bool) or not isinstance(one, int | float):
-        return bool(one == other)
-    return isinstance(other, int | float) and math.isclose(one, other, rel_tol=_TOLERANCE)
-
-
-# ---------------------------------------------------------------- simulators
 
 
 def _played(
@@ -237,7 +223,7 @@ def _played(
 
 
 def _numbers(result: Result) -> Numbers:
-    return {name: getattr(result, name) for name in _MEASURES}
+    return {name: getattr(result, name) for name in MEASURES}
 
 
 def _at_hand(label: str, entrant: Entrant, folder: Path) -> Entrant:
@@ -264,92 +250,3 @@ def _at_hand(label: str, entrant: Entrant, folder: Path) -> Entrant:
             )
         members.append(member.model_copy(update={"name": str(near[0])}))
     return entrant.model_copy(update={"members": tuple(members)})
-
-
-# ---------------------------------------------------------------- recordings
-
-
-def _scored(
-    found: Results, definition: Definition, folder: Path, progress: Callable[[int, int], None]
-) -> dict[Place, tuple[str, Numbers]]:
-    plan = Plan(
-        Arena(found.id, "sim", "", None),
-        definition,
-        found.agents,
-        {name: load.parameters for name, load in found.workloads.items()},
-        found.seeds,
-    )
-    logs = {log.workload: log for log in found.logs}
-    fresh: dict[Place, tuple[str, Numbers]] = {}
-    places = plan.places()
-    for workload in found.workloads:
-        if workload not in logs:
-            raise ResultsError(f"workload {workload}: its run log is not named in the file")
-        own = [place for place in places if place.workload == workload]
-        episodes = _recorded(folder / logs[workload].path, logs[workload].sha256, found)
-        if len(episodes) != len(own):
-            raise ResultsError(
-                f"workload {workload}: the log has {len(episodes)} episodes, the file {len(own)}"
-            )
-        for place, episode in zip(own, episodes, strict=True):
-            name = found.agents[place.agent].members[place.member].name
-            played = (episode.reset.info.get("agent"), episode.reset.seed)
-            if played != (name, place.seed):
-                raise ResultsError(
-                    f"{place}: in the log it is the episode of {played[0]}, seed {played[1]}"
-                )
-            fresh[place] = episode.reset.schedule_sha256, _rescored(definition, episode)
-            progress(len(fresh), len(places))
-    return fresh
-
-
-def _recorded(path: Path, sha256: str, found: Results) -> list[Episode]:
-    try:
-        there = file_sha256(path)
-        if there != sha256:
-            raise ResultsError(
-                f"{path} was changed after it was written: its SHA-256 is {there}, and the file "
-                f"says {sha256}"
-            )
-        run = read_run(path)
-    except UsageError as error:
-        raise ResultsError(error.message, next_command=error.next_command) from error
-    for what, one, other in (
-        ("environment", run.header.id, find_definition_of(found.id).id),
-        ("target", run.header.target, found.target),
-    ):
-        if one != other:
-            raise ResultsError(f"{path} is of {what} {one}, and the file of {other}")
-    return run.episodes
-
-
-def _rescored(definition: Definition, episode: Episode) -> Numbers:
-    terms = {name: Expression(text) for name, text in definition.rewards.items()}
-    meter = Meter(definition.prices)
-    sums = dict.fromkeys(("reward", "cost_usd", "requests", "within_slo"), 0.0)
-    for step in episode.steps:
-        metrics = _metrics(definition, meter, step)
-        reward = sum(term.evaluate(metrics) for term in terms.values())
-        if not _same(step.reward, reward):
-            raise ResultsError(
-                f"seed {episode.reset.seed}, step {step.step}: the log's reward is "
-                f"{step.reward!r}, what it measured gives {reward!r}"
-            )
-        sums["reward"] += reward
-        for name in ("cost_usd", "requests", "within_slo"):
-            sums[name] += metrics[name]
-    requests = sums["requests"]
-    return {
-        "steps": len(episode.steps),
-        "reward": sums["reward"],
-        "cost_usd": sums["cost_usd"],
-        "requests": requests,
-        "slo_share": sums["within_slo"] / requests if requests else math.nan,
-    }
-
-
-def _metrics(definition: Definition, meter: Meter, step: Step) -> dict[str, float]:
-    """What was measured, and the cost of the replicas that there were."""
-    metrics = dict(step.metrics)
-    replicas = sum(int(metrics[name]) for name in definition.replica_controls)
-    return metrics | {"cost_usd": meter.cost_usd(replicas, metrics["interval_s"])}
