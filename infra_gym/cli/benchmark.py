@@ -56,7 +56,7 @@ def benchmark(
             metavar="W,...",
             help="constant, daily, bursty, flash_crowd, ramp, trace: the held-out ones; own: the "
             "environment's.",
-            show_default="all held-out ones",
+            show_default="all held-out ones; own, if it is no web app",
         ),
     ] = None,
     seeds: Annotated[

@@ -93,9 +93,13 @@ def find_workloads(
 ) -> dict[str, Mapping[str, Any]]:
     """The held-out loads by their names, or ``own``.
 
+    Without names: all of them for the web app that they were made for, else ``own``.
+
     Raises:
         UnknownNameError: There is no such load.
     """
+    if not names and definition.simulator != "webapp":
+        names = [OWN]
     others = [name for name in names or () if name != OWN]
     found: dict[str, Mapping[str, Any]] = {}
     chosen = loads_of(SPLIT).chosen(others) if others or not names else {}
