@@ -1,6 +1,8 @@
 """A benchmark on real processes, whose logs are then scored again."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ def invoke(*arguments):
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_live_benchmark_keeps_its_logs_and_is_scored_again(tmp_path, monkeypatch, binary):
+    if shutil.which(os.environ.get("INFRA_GYM_PROMETHEUS", "prometheus")) is None:
+        pytest.skip("prometheus is not installed")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("INFRA_GYM_DATA_FOLDER", str(tmp_path / "data"))
     monkeypatch.setenv("INFRA_GYM_BINARY", binary)
