@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _ENVIRONMENT = "SimpleK8sWebApp-v0"
 _SEEDS, _LIVE_SEEDS = 100, 5
+_MODELS = 10
+"""Trainings of one agent that an interval should have seen."""
 _TIMES = 3
 """How often a live episode that could not be measured is played again: one of many must not cost
 all others."""
@@ -147,6 +149,12 @@ def benchmark(
 
     named = _names("--agents", agents) or default_agents(definition, arena.target)
     found = entrants(named, tuned)
+    for name, each in found.items():
+        if 1 < len(each.members) < _MODELS:
+            output.note(
+                f"{name} was trained {len(each.members)} times: below {_MODELS}, its interval says "
+                "little of what another training comes to."
+            )
     if arena.is_live:
         label, entrant = again(*next(iter(found.items())))
         found[label] = entrant
