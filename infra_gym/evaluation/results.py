@@ -183,7 +183,9 @@ class Results(Scores):
         Raises:
             ResultsError: The disk refuses.
         """
-        text = json.dumps(self.model_dump(mode="json"), indent=1, allow_nan=False)
+        content = self.model_dump(mode="json")
+        tables = {name: content.pop(name) for name in Scores.model_fields}
+        text = json.dumps({**content, **tables}, indent=1, allow_nan=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(_short_lists(text) + "\n", encoding="utf-8")
