@@ -122,6 +122,19 @@ class DigitalOcean:
                 return found
             page += 1
 
+    def members(self, vpc: str) -> list[str]:
+        """What lies in a VPC and keeps it from being deleted, as ``KIND NAME (ID)``."""
+        call = self._client.vpcs.list_members
+        told = self._call("look what is in the VPC", call, vpc, per_page=_PER_PAGE)["members"]
+        return [
+            "{kind} {name} ({identity})".format(
+                kind=str(one["urn"]).split(":")[1],
+                name=one.get("name", ""),
+                identity=str(one["urn"]).rpartition(":")[2],
+            )
+            for one in told
+        ]
+
     def delete(self, kind: str, identity: Any) -> None:
         """Delete one thing; a cluster with the load balancers and volumes that it made.
 
@@ -149,7 +162,8 @@ class DigitalOcean:
         try:
             answered = call(*arguments, **named)
         except HttpResponseError as error:
-            raise _refused(what, error.status_code or 0, error.message) from error
+            said = getattr(error.error, "message", None) or error.message
+            raise _refused(what, error.status_code or 0, said) from error
         except AzureError as error:
             raise CloudError(
                 f"DigitalOcean does not answer: {what}: {error}",

@@ -59,6 +59,7 @@ from infra_gym.stack.run_directory import RunFolder
 from infra_gym.stack.run_variables import RunVariables
 from infra_gym.stack.status import StackStatus, read_status
 from infra_gym.stack.storage import Storage, open_storage
+from infra_gym.stack.strays import CORE, Strays
 from infra_gym.stack.takeover import end_dead_run, refuse_parallel_use
 from infra_gym.stack.wiring import Wire, wires_in
 from infra_gym.terraform.backends import (
@@ -141,6 +142,7 @@ class Stack:
         )
         self._ledger = Ledger(self._storage, project, environment)
         self._lock = StackLock(self._storage, project, environment)
+        self._strays = Strays(project, environment, self._storage)
         self._modules = Modules(layer_folder, self._folder)
         self._run_variables = RunVariables(
             settings,
@@ -318,6 +320,7 @@ class Stack:
             refuse_missing(self._identity, wired, self._runs.records)
             refuse_to_spend(self._identity, chosen, allowed=self.settings.spend_money)
             self._claim()
+            self._strays.remove_before_apply(self._runs.records)
             outcome = run_layers(
                 order,
                 lambda layer: self._apply_one(layer, wired[layer], refresh=refresh),
@@ -371,6 +374,7 @@ class Stack:
             chosen = self._choose(layers, everything)
             records = self._runs.records
             order = self._order({}).only({*records}).reversed().only({*chosen})
+            self._strays.look(records)
             outcome = run_layers(order, self._destroy_one, interrupt=self.interrupt)
             results(self._identity, "destroy", outcome)
             return () if records else self._clean_up()
@@ -594,6 +598,8 @@ class Stack:
     def _destroy_one(self, layer: str) -> None:
         with self._layer_locks[layer]:
             self._reach_cluster_for(layer)
+            if layer == CORE:
+                self._strays.remove_before_destroy(self._runs.records)
             if self._cluster_is_gone and on_cluster([layer]):
                 self._runs.forget(layer)
             else:

@@ -168,7 +168,7 @@ def test_an_expired_token_says_what_to_do(fake, account, clock):
     make_run(fake)
     (run,) = find_runs(account)
     fake.token = "new"
-    with pytest.raises(CloudRefusedError, match="refuses to delete") as caught:
+    with pytest.raises(CloudRefusedError, match="Unable to authenticate you") as caught:
         destroy(account, run, clock)
     assert "export" in str(caught.value.next_command) or "token" in str(caught.value.next_command)
     destroy(DigitalOcean("new", fake.url), run, clock)

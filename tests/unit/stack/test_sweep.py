@@ -35,13 +35,14 @@ def record(storage, environment, *, expires):
     )
 
 
-def made_in_the_cloud(storage, environment, title):
+def made_in_the_cloud(storage, environment, title, inputs=None):
     """The record of the layer that names the stack's things."""
     Ledger(storage, "p", environment).write(
         LayerRecord(
             layer="do/core",
             status="applied",
-            outputs={"name": title},
+            inputs=inputs or {},
+            outputs={"name": title} if title else {},
             owner=Owner.of_this_process(1),
             started=NOW,
             updated=NOW,
@@ -84,6 +85,26 @@ def test_a_ledger_tells(storage, lock, expires, verdict):
         hold(storage, "e", alive=lock == "alive")
     (found,) = find_leftovers(storage, [], moment=NOW)
     assert (found.name, found.verdict) == ("p/e", verdict)
+
+
+def test_a_run_that_died_before_its_first_record_has_left_its_lock(storage):
+    hold(storage, "e", alive=False)
+    (found,) = find_leftovers(storage, [], moment=NOW)
+    assert (found.name, found.verdict, found.record) == ("p/e", "dead", None)
+
+
+def test_states_without_a_ledger_may_be_somebodys(storage):
+    storage.write("infrastructure/p/e/state/do/core.tfstate", b"{}")
+    (found,) = find_leftovers(storage, [], moment=NOW)
+    assert (found.name, found.verdict) == ("p/e", "unknown")
+
+
+def test_a_core_that_never_came_up_is_known_by_its_inputs(storage):
+    record(storage, "e", expires=NOW + HOUR)
+    ours = run(expires=NOW + HOUR)
+    made_in_the_cloud(storage, "e", None, inputs={"expires": (NOW + HOUR).isoformat()})
+    (found,) = find_leftovers(storage, [ours], moment=NOW)
+    assert found.cloud == (ours,)
 
 
 @pytest.mark.parametrize(
