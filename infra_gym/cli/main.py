@@ -15,6 +15,7 @@ from infra_gym.cli import (
     batch,
     benchmark,
     calibrate,
+    cost,
     doctor,
     envs,
     evaluate,
@@ -27,6 +28,7 @@ from infra_gym.cli import (
     serve,
     sweep,
     validate,
+    verify_account,
 )
 
 EPILOG = (
@@ -80,6 +82,8 @@ kubeconfig.register(app)
 doctor.register(app)
 sweep.register(app)
 rehearse.register(app)
+cost.register(app)
+verify_account.register(app)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -67,19 +68,31 @@ def rehearse(
         run += ["--quiet"] if output.quiet or output.json else []
         code = _program(run, environ)
         left, bill = account.left(), account.bill_usd()
+    metered = _metered(Path(folder) / "run.jsonl")
     output.result(
         {
             "exit_code": code,
             "left": [{"kind": one.kind, "name": one.name} for one in left],
             "bill_usd": float(bill),
+            "metered_usd": metered,
             "requests": len(account.requests),
             "log": Path(folder) / "run.jsonl",
         },
         *_told(left),
         f"The account would have been billed ${bill}, after {len(account.requests)} requests.",
+        *([] if metered is None else [f"The run's own meter came to ${metered:.2f}."]),
     )
     if code != _ENDED_WELL or left:
         raise typer.Exit(1)
+
+
+def _metered(log: Path) -> float | None:
+    """What the run says that it was billed; ``None`` where it has not come to its end."""
+    if not log.is_file():
+        return None
+    last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+    found = last.get("info", {}).get("bill") if last["kind"] == "close" else None
+    return None if found is None else float(found["usd"])
 
 
 def _fakes(open_: ExitStack, kubeconfig: Path) -> tuple[FakeDigitalOcean, ObjectStore]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import yaml
 
+from infra_gym.cost import LISTED, PriceTable
 from infra_gym.errors import CloudError, CloudMissingError, CloudRefusedError, SettingsError
 
 if TYPE_CHECKING:
@@ -60,14 +62,15 @@ class DigitalOcean:
             f"export {TOKENS[0]}=...",
         )
 
-    def email(self) -> str:
-        """Whose account it is."""
-        return str(self._call("read the account", self._client.account.get)["account"]["email"])
+    def identity(self) -> str:
+        """What tells the account from all others: its team's UUID, for a team owns what is made."""
+        told = self._call("read the account", self._client.account.get)["account"]
+        return str((told.get("team") or {}).get("uuid") or told["uuid"])
 
-    def prices(self) -> dict[str, float]:
-        """US dollars per hour of every size of droplet and node."""
-        sizes = self.listed("sizes")
-        return {size["slug"]: float(size["price_hourly"]) for size in sizes}
+    def prices(self) -> PriceTable:
+        """Prices, with those of all sizes of droplets and nodes as this account is offered them."""
+        sizes = {size["slug"]: float(size["price_hourly"]) for size in self.listed("sizes")}
+        return LISTED.of_account(sizes, datetime.now(UTC).strftime("%Y-%m-%d"))
 
     def kubeconfig(self, cluster: str, seconds: int) -> str:
         """A kubeconfig of a managed cluster, as YAML; a secret.

@@ -176,7 +176,9 @@ def test_an_expired_token_says_what_to_do(fake, account, clock):
 
 
 def test_prices_are_those_of_the_account(account):
-    assert account.prices()["s-2vcpu-4gb"] == 0.03571
+    prices = account.prices()
+    assert prices.sizes["s-2vcpu-4gb"] == 0.03571
+    assert "read from the account on" in prices.source
 
 
 def test_listings_are_read_to_their_last_page(fake, account):
@@ -195,7 +197,7 @@ def test_credentials_become_a_kubeconfig(fake, account):
 
 def test_the_token_comes_from_where_terraform_takes_it(fake):
     environ = {"DIGITALOCEAN_ACCESS_TOKEN": "right", "DIGITALOCEAN_API_URL": fake.url}
-    assert DigitalOcean.from_environment(environ).email() == "user@example.com"
+    assert DigitalOcean.from_environment(environ).identity() == f"team-{fake.account.uuid}"
     with pytest.raises(SettingsError, match="no DigitalOcean token"):
         DigitalOcean.from_environment({})
 
@@ -209,4 +211,4 @@ def test_an_api_that_is_not_there_is_told():
     account = DigitalOcean("any", "http://127.0.0.1:9")
     account._client._config.retry_policy.total_retries = 0
     with pytest.raises(CloudError, match="does not answer"):
-        account.email()
+        account.identity()
