@@ -25,6 +25,13 @@ TOKENS = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN")
 ENDPOINT = "DIGITALOCEAN_API_URL"
 """Environment variable that names another API, such as a fake one."""
 
+NEW_TOKEN = (
+    f"check that the token in {TOKENS[0]} is not expired and may read and write; make a new one at "
+    f"https://cloud.digitalocean.com/account/api/tokens, export {TOKENS[0]}=..., and repeat the "
+    "command: what is there already goes on"
+)
+"""What to do where an account does not accept a token."""
+
 _TIMEOUT_S = 30
 _RETRIES = 4
 _PER_PAGE = 200
@@ -216,9 +223,7 @@ def _refused(what: str, status: int, message: str) -> CloudError:
     if status in (401, 403) and "member" not in message:
         return CloudRefusedError(
             words,
-            next_command=f"check that the token in {TOKENS[0]} is not expired and may read and "
-            "write; make a new one at https://cloud.digitalocean.com/account/api/tokens, and "
-            "repeat the command: what is there already goes on",
+            next_command=NEW_TOKEN,
         )
     if status == 404:
         return CloudMissingError(words)

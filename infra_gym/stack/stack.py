@@ -148,7 +148,6 @@ class Stack:
         self._account = account or _account
         self._ledger = Ledger(self._storage, project, environment)
         self._lock = StackLock(self._storage, project, environment)
-        self._strays = Strays(project, environment, self._storage)
         self._modules = Modules(layer_folder, self._folder)
         self._run_variables = RunVariables(
             settings,
@@ -173,6 +172,7 @@ class Stack:
             key=self._key,
             on_event=self._on_event,
         )
+        self._strays = Strays(project, environment, self._storage, self._runs.stopping)
         self._reaching = threading.Lock()
         self._forgetting = threading.Lock()
         self._cluster_is_gone = False
@@ -665,12 +665,12 @@ class Stack:
         self._record = record
 
     def _apply_one(self, layer: str, values: Mapping[str, Any], *, refresh: bool) -> Applied:
-        with self._layer_locks[layer]:
+        with self._layer_locks[layer], self._strays.explained(layer):
             self._reach_cluster_for(layer)
             return self._runs.apply(layer, values, refresh=refresh)
 
     def _destroy_one(self, layer: str) -> None:
-        with self._layer_locks[layer]:
+        with self._layer_locks[layer], self._strays.explained(layer):
             self._reach_cluster_for(layer)
             if layer == CORE:
                 self._strays.remove_before_destroy(self._runs.records)

@@ -22,8 +22,11 @@ from infra_gym.testing.digitalocean.bill import Bill
 class Refusal(Exception):  # noqa: N818 - an answer of the API, not a fault of the fake
     """An answer other than success, in DigitalOcean's form."""
 
-    def __init__(self, status: int, identifier: str, message: str) -> None:
+    def __init__(
+        self, status: int, identifier: str, message: str, retry_after_s: int | None = None
+    ) -> None:
         super().__init__(message)
+        self.retry_after_s = retry_after_s
         self.status = status
         self.identifier = identifier
         self.message = message
