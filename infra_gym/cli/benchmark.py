@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra_gym.cli.counting import counting
-from infra_gym.cli.options import Environment, Project
+from infra_gym.cli.options import ActionMode, Environment, Project
 from infra_gym.cli.output import Output, command, table
-from infra_gym.cli.run import ActionMode
 from infra_gym.cli.signals import Signals
 from infra_gym.errors import UsageError
 

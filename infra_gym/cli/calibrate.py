@@ -94,9 +94,11 @@ def calibrate(
             "infra-gym calibrate LOG",
         )
     out = out or Path("calibration.json")
+    from infra_gym.cli.compiling import compiling
     from infra_gym.evaluation.calibrate import calibrate as fitted
 
-    found = fitted(logs, holdout=holdout or (), seed=seed, progress=output.note)
+    with compiling(output.note):
+        found = fitted(logs, holdout=holdout or (), seed=seed, progress=output.note)
     found.write(out)
     output.result(
         {**found.model_dump(mode="json"), "calibration": out},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra_gym.cli.options import Environment, Project, Target, Yes
+from infra_gym.cli.options import (
+    Action,
+    Calibration,
+    Environment,
+    Fidelity,
+    Project,
+    Randomise,
+    Target,
+    Yes,
+)
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.signals import Signals
 from infra_gym.cli.variables import pairs, value
+from infra_gym.errors import UsageError
 
 if TYPE_CHECKING:
     from infra_gym.workloads import Workload
@@ -32,13 +41,6 @@ _SUMMARY = {
     "tick_jitter_p99_s": ("tick jitter p99", "s"),
     "apply_median_s": ("apply, median", "s"),
 }
-
-
-class ActionMode(enum.Enum):
-    """What an action is: a change of the control, or its value."""
-
-    DELTA = "delta"
-    ABSOLUTE = "absolute"
 
 
 def register(app: typer.Typer) -> None:
@@ -73,10 +75,7 @@ def run(
             help="Another load: sine, or mean_rps=80, or sine,mean_rps=80,amplitude=0.3.",
         ),
     ] = None,
-    action: Annotated[
-        ActionMode | None,
-        typer.Option(help="What an action is; default: the definition's.", show_default=False),
-    ] = None,
+    action: Action = None,
     interval: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Length of a step.", show_default=False)
     ] = None,
@@ -86,19 +85,9 @@ def run(
     max_seconds: Annotated[
         float | None, typer.Option(help="Stop after so much time.", show_default=False)
     ] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH",
-            help="Of the simulator, as `infra-gym calibrate` wrote it.",
-            show_default=False,
-            dir_okay=False,
-        ),
-    ] = None,
-    randomise: Annotated[
-        bool,
-        typer.Option("--randomise", help="Draw the simulator's parameters from the calibration."),
-    ] = False,
+    fidelity: Fidelity = None,
+    calibration: Calibration = None,
+    randomise: Randomise = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end.")] = False,
     yes: Yes = False,
     log: Annotated[
@@ -113,13 +102,20 @@ def run(
     Ctrl-C ends the episode and destroys everything; once more stops at once and tells what is left.
     """
     from infra_gym.agents import make_agent
+    from infra_gym.cli.compiling import compiling
     from infra_gym.cli.consent import may_spend
     from infra_gym.cli.dashboard import choose
     from infra_gym.cli.episode import Episode
     from infra_gym.cli.play import Play, make_folder, stop_at_once
     from infra_gym.definitions.catalog import find_definition
     from infra_gym.environments.make import make
+    from infra_gym.environments.registration import SIMULATED
 
+    if identifier in SIMULATED:
+        raise UsageError(
+            f"{identifier} is a simulator without a definition, and run shows only what has one.",
+            next_command=f"infra-gym evaluate {identifier} --agent random",
+        )
     definition = find_definition(identifier)
     given = pairs("--parameter", parameter or (), example="target=0.6")
     player = make_agent(agent, **{name: value(text) for name, text in given.items()})
@@ -138,6 +134,7 @@ def run(
         interval_s=interval,
         workload=None if workload is None else _workload(workload, definition.workload),
         action=action.value if action else None,
+        fidelity=fidelity.value if fidelity else None,
         calibration=calibration,
         randomise=randomise,
         budget_usd=budget_usd,
@@ -156,7 +153,8 @@ def run(
     with Signals() as signals:
         play = Play(env, player, episode, view, signals, steps=wanted, seed=seed, keep=keep)
         try:
-            with view.open(title):
+            is_simulated = env.place.target == "sim"
+            with view.open(title), compiling(view.phase, simulated=is_simulated):
                 play.run()
         finally:
             if signals.times > 1:

@@ -13,7 +13,7 @@ from infra_gym.environments.place import Place
 from infra_gym.recording import Header, RunLog
 from infra_gym.task.observations import Vector
 from infra_gym.task.task import Outcome
-from infra_gym.worlds.twin_inputs import twin_inputs
+from infra_gym.worlds.webapp_inputs import twin_inputs
 
 # What the log's lines have fields of their own for.
 _FIELDS = frozenset({"metrics", "rewards", "time_s", "schedule_sha256", "seed"})

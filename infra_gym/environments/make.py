@@ -10,12 +10,11 @@ from infra_gym.clouds.digitalocean_standing import AccountView
 from infra_gym.cost import Budget
 from infra_gym.definitions.catalog import find_definition
 from infra_gym.definitions.models import Definition
-from infra_gym.environments.calibration import read_calibration
+from infra_gym.environments.calibration import twin_parameters
 from infra_gym.environments.env import InfraEnv, OnFailure
-from infra_gym.environments.place import Fidelity, Place, find_place, without_programs
+from infra_gym.environments.place import Place, find_place, without_programs
 from infra_gym.errors import MissingProgramError, SettingsError, did_you_mean
 from infra_gym.settings import Settings, Target, load_settings
-from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.stack import Stack
 from infra_gym.stack.costs import billed_layers
 from infra_gym.task.controls import ActionMode
@@ -26,10 +25,8 @@ from infra_gym.worlds.dry import DryRun
 from infra_gym.worlds.episode import Overrun
 from infra_gym.worlds.live import LiveOptions, LiveWorld
 from infra_gym.worlds.metering import Metering
-from infra_gym.worlds.twins import make_twin
+from infra_gym.worlds.twins import Fidelity, Parameters, make_twin
 
-Parameters = WebAppParameters | WebAppSpread | None
-"""Of the twin: a point, what is drawn from episode by episode, or the defaults."""
 _READY_S = 90.0
 _READY_ON_CLUSTER_S = 300.0
 _PATIENCE_ON_CLUSTER_S = 30.0
@@ -109,7 +106,7 @@ def make(
         spend_money=spend_money,
     )
     place = find_place(found, settings, interval_s, workload, clock)
-    parameters = _parameters(found, place, calibration, randomise=randomise)
+    parameters = twin_parameters(found, place, calibration, randomise=randomise)
     world = _world(
         found, settings, place, overrun, on_event, parameters, fidelity=fidelity, dry_run=dry_run
     )
@@ -143,27 +140,6 @@ def _seconds(settings: Settings, *, has_stack: bool) -> float | None:
     return expiry_s if settings.max_seconds is None else min(settings.max_seconds, expiry_s)
 
 
-def _parameters(
-    definition: Definition, place: Place, calibration: str | Path | None, *, randomise: bool
-) -> Parameters:
-    """What the twin is like."""
-    if calibration is None and randomise:
-        raise SettingsError(
-            "randomise needs a calibration, whose spread it draws from.",
-            next_command=f"infra-gym probe {definition.id}, then infra-gym calibrate LOG",
-        )
-    if calibration is None:
-        return None
-    if place.target != "sim":
-        raise SettingsError(
-            f"A calibration is the twin's, and {place.target!r} is no twin.",
-            next_command=f'gym.make("{definition.id}", target="sim", '
-            f'calibration="{calibration}"), or --target sim',
-        )
-    found = read_calibration(Path(calibration), definition)
-    return found.spread if randomise else found.parameters
-
-
 def _world(
     definition: Definition,
     settings: Settings,
@@ -181,15 +157,17 @@ def _world(
             workload=place.workload,
             interval_s=place.interval_s,
             time_scale=place.time_scale,
+            fidelity=fidelity or "reference",
             parameters=parameters,
         )
 
     if place.target == "sim":
-        return _fluid(definition, place, parameters) if fidelity == "fluid" else twin()
+        return twin()
     if fidelity is not None:
         raise SettingsError(
             f"fidelity={fidelity!r} is of the simulator, and {place.target!r} is no simulator.",
-            next_command=f'gym.make("{definition.id}", target="sim", fidelity="{fidelity}")',
+            next_command=f'gym.make("{definition.id}", target="sim", fidelity="{fidelity}"), '
+            "or --target sim",
         )
     try:
         stack = Stack(
@@ -247,26 +225,4 @@ def _options(
         ready_deadline_s=settings.ready_seconds or ready_s,
         patience_s=_PATIENCE_ON_CLUSTER_S if on_cluster else 0.0,
         prometheus_url=settings.prometheus_url if on_cluster else None,
-    )
-
-
-def _fluid(definition: Definition, place: Place, parameters: Parameters) -> World:
-    if definition.simulator != "webapp":
-        raise SettingsError(
-            f"{definition.id} has the simulator {definition.simulator}, which has no fluid form.",
-            next_command="leave fidelity out",
-        )
-    if isinstance(parameters, WebAppSpread):
-        raise SettingsError(
-            "The fluid form cannot draw its parameters anew for every episode.",
-            next_command='leave randomise out, or use fidelity="reference"',
-        )
-    from infra_gym.worlds.fluid import FluidWorld  # brings numba, which takes a while
-
-    return FluidWorld(
-        definition,
-        workload=place.workload,
-        interval_s=place.interval_s,
-        time_scale=place.time_scale,
-        parameters=parameters,
     )

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import MissingProgramError, SettingsError
 from infra_gym.settings import Settings, Target
 from infra_gym.stack import unique_name
 from infra_gym.workloads import Workload, parse_workload
-
-Fidelity = Literal["reference", "fluid"]
-"""How a simulator goes: request by request, or by flows."""
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ def test_there_are_the_commands_that_were_promised():
         (["doctr"], "Did you mean 'doctor'?"),
         (["layers", "aply"], "Did you mean 'apply'?"),
         (["envs", "show", "SimpleK8sWebAp-v0"], f"Did you mean '{ID}'"),
+        (["run", "Scaling-v0"], "infra-gym evaluate Scaling-v0"),
         (["layers", "show", "local/heatr"], "'local/heater'"),
         (["layers", "plan", "heater"], "'local/heater'"),
         (["layers", "plan", ID, "heatr"], "'heater'"),
