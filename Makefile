@@ -6,6 +6,7 @@
 # make digitalocean  the tests of DigitalOcean's layers, on a fake account
 # make reproduce  trains, tunes and benchmarks agents in the simulator; the results are in reproduced/
 # make wheel  builds the wheel and tests it from outside the checkout
+# make docs   the site of docs/ in build/site, every warning an error
 # make kind   a Kubernetes cluster on this machine, where there are Docker and kind
 # make clean  removes what these made
 #
@@ -15,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test lint full cluster digitalocean reproduce wheel clean terraform prometheus
+.PHONY: demo test lint full cluster digitalocean docs reproduce wheel clean terraform prometheus
 
 demo: $(VENV)/installed terraform prometheus
 	$(BIN)/infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20
@@ -53,6 +54,9 @@ wheel: $(VENV)/installed-dev terraform prometheus
 	$(BIN)/python -m build --wheel --outdir dist
 	$(BIN)/python tests/wheel/check.py dist/*.whl
 
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir build/site
+
 kind:
 	@scripts/kind.sh .kind
 
@@ -72,6 +76,10 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 $(VENV)/installed-train: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[train,predict]'
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'

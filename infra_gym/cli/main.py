@@ -24,6 +24,7 @@ from infra_gym.cli import (
     logs,
     probe,
     rehearse,
+    report,
     run,
     serve,
     sweep,
@@ -72,6 +73,7 @@ calibrate.register(app)
 evaluate.register(app)
 benchmark.register(app)
 validate.register(app)
+report.register(app)
 serve.register(app)
 app.add_typer(envs.app, name="envs")
 app.add_typer(layers.app, name="layers")

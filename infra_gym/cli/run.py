@@ -88,6 +88,15 @@ def run(
     fidelity: Fidelity = None,
     calibration: Calibration = None,
     randomise: Randomise = False,
+    recording: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="The run log that --target replay plays again.",
+            show_default=False,
+            dir_okay=False,
+        ),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end.")] = False,
     yes: Yes = False,
     log: Annotated[
@@ -137,11 +146,13 @@ def run(
         fidelity=fidelity.value if fidelity else None,
         calibration=calibration,
         randomise=randomise,
+        recording=recording,
         budget_usd=budget_usd,
         max_seconds=max_seconds,
         spend_money=spend,
         keep=keep,
         log=path,
+        log_info={"agent": agent},
         on_event=view.on_event,
     )
     make_folder(path.parent)
@@ -172,7 +183,7 @@ def run(
         "log": path,
     }
     output.result(document, *_summary(document, "$" if definition.reward_unit == "USD" else ""))
-    if keep and env.place.target != "sim":
+    if keep and stack is not None:
         output.note(f"The stack is still up. Next: {play.destroy_command}")
     if signals.first is not None:
         raise typer.Exit(128 + signals.first)

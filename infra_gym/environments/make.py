@@ -12,8 +12,9 @@ from infra_gym.definitions.catalog import find_definition
 from infra_gym.definitions.models import Definition
 from infra_gym.environments.calibration import twin_parameters
 from infra_gym.environments.env import InfraEnv, OnFailure
-from infra_gym.environments.place import Place, find_place, without_programs
+from infra_gym.environments.place import Place, find_place, recorded_place, without_programs
 from infra_gym.errors import MissingProgramError, SettingsError, did_you_mean
+from infra_gym.recording import Run, read_run
 from infra_gym.settings import Settings, Target, load_settings
 from infra_gym.stack import Stack
 from infra_gym.stack.costs import billed_layers
@@ -25,6 +26,7 @@ from infra_gym.worlds.dry import DryRun
 from infra_gym.worlds.episode import Overrun
 from infra_gym.worlds.live import LiveOptions, LiveWorld
 from infra_gym.worlds.metering import Metering
+from infra_gym.worlds.replay import ReplayWorld
 from infra_gym.worlds.twins import Fidelity, Parameters, make_twin
 
 _READY_S = 90.0
@@ -46,6 +48,7 @@ def make(
     action: ActionMode | None = None,
     calibration: str | Path | None = None,
     randomise: bool = False,
+    recording: str | Path | None = None,
     budget_usd: float | None = None,
     max_seconds: float | None = None,
     overrun: Overrun = "mark",
@@ -53,6 +56,7 @@ def make(
     spend_money: bool | None = None,
     keep: bool = False,
     log: str | Path | None = None,
+    log_info: Mapping[str, Any] | None = None,
     on_event: Callable[[str, Event], None] | None = None,
     render_mode: str | None = None,
 ) -> InfraEnv:
@@ -60,8 +64,8 @@ def make(
 
     Args:
         definition: An environment's id, or the path of a YAML file.
-        target: ``local``, ``sim``, ``k8s`` or ``do``; else INFRA_GYM_TARGET, else infra-gym.toml,
-            else ``local``.
+        target: ``local``, ``sim``, ``k8s``, ``do`` or ``replay``; else INFRA_GYM_TARGET, else
+            infra-gym.toml, else ``local``.
         project: First part of all names.
         environment: Second part, owned by one run at a time; left out, a unique one is made.
         dry_run: Touch nothing: ``reset`` prints the plan, metrics come from the simulator.
@@ -75,6 +79,7 @@ def make(
         calibration: Of the simulator: the file that ``infra-gym calibrate`` wrote.
         randomise: Draw the simulator's parameters from the calibration's spread, episode by
             episode, as the seed decides; else they are its estimate.
+        recording: For ``replay`` only: the run log whose episodes are played again, by their seeds.
         budget_usd: US dollars after which an episode is truncated and everything torn down; on
             ``do`` what the account is billed counts, the teardown's cost included.
         max_seconds: Wall-clock seconds after which the same happens.
@@ -85,6 +90,7 @@ def make(
         spend_money: On ``do``: yes, the account may be billed; else the setting of that name.
         keep: Leave what was made when the environment is closed.
         log: Path of the run log.
+        log_info: What else the log's header tells, such as ``{"agent": "hpa"}``.
         on_event: Called with layer and event while Terraform runs.
         render_mode: ``human``, ``ansi`` or ``rgb_array``.
 
@@ -105,11 +111,30 @@ def make(
         max_seconds=max_seconds,
         spend_money=spend_money,
     )
-    place = find_place(found, settings, interval_s, workload, clock)
-    parameters = twin_parameters(found, place, calibration, randomise=randomise)
-    world = _world(
-        found, settings, place, overrun, on_event, parameters, fidelity=fidelity, dry_run=dry_run
-    )
+    world: World
+    if recording is not None or settings.target == "replay":
+        given = {
+            "interval_s": interval_s,
+            "clock": clock,
+            "workload": workload,
+            "fidelity": fidelity,
+        }
+        run = _recorded(found, settings, recording, {**given, "calibration": calibration})
+        place = recorded_place(run.header, settings)
+        world = ReplayWorld(found, run, Path(str(recording)))
+    else:
+        place = find_place(found, settings, interval_s, workload, clock)
+        parameters = twin_parameters(found, place, calibration, randomise=randomise)
+        world = _world(
+            found,
+            settings,
+            place,
+            overrun,
+            on_event,
+            parameters,
+            fidelity=fidelity,
+            dry_run=dry_run,
+        )
     return InfraEnv(
         found,
         place,
@@ -122,6 +147,7 @@ def make(
         on_failure=on_failure,
         keep=keep,
         log=None if log is None else Path(log),
+        log_info=log_info or {},
         render_mode=render_mode,
     )
 
@@ -130,6 +156,33 @@ def _one_of(name: str, value: object, allowed: Sequence[str | None]) -> None:
     if value not in allowed:
         words = [word for word in allowed if word is not None]
         raise SettingsError(f"{name} cannot be {value!r}.{did_you_mean(str(value), words)}")
+
+
+def _recorded(
+    definition: Definition,
+    settings: Settings,
+    recording: str | Path | None,
+    given: Mapping[str, Any],
+) -> Run:
+    """The run that is played again; what it decides must not be given as well."""
+    if recording is None:
+        raise SettingsError(
+            "The target replay needs a recording: the run log of a run of this environment.",
+            next_command=f'gym.make("{definition.id}", target="replay", recording="LOG.jsonl"), '
+            f"or infra-gym run {definition.id} --target replay --recording LOG.jsonl",
+        )
+    if settings.target != "replay":
+        raise SettingsError(
+            f"A recording is of the target replay, and the target is {settings.target!r}.",
+            next_command=f'gym.make("{definition.id}", target="replay", recording="{recording}"), '
+            "or --target replay",
+        )
+    wrong = [name for name, value in given.items() if value is not None]
+    if wrong:
+        raise SettingsError(
+            f"{', '.join(wrong)}: decided by the recording.", next_command="leave it out"
+        )
+    return read_run(recording)
 
 
 def _seconds(settings: Settings, *, has_stack: bool) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import MissingProgramError, SettingsError
+from infra_gym.recording import Header
 from infra_gym.settings import Settings, Target
 from infra_gym.stack import unique_name
 from infra_gym.workloads import Workload, parse_workload
@@ -88,6 +89,21 @@ def _clock(definition: Definition, target: Target, clock: Target) -> float:
             f"{definition.id} has: {', '.join(definition.interval_s)}."
         )
     return declared
+
+
+def recorded_place(header: Header, settings: Settings) -> Place:
+    """Where a recording is played again: the clock and the load are those that were recorded."""
+    workload = header.info.get("workload") or {}
+    return Place(
+        target="replay",
+        project=settings.project,
+        environment=settings.environment or unique_name(header.id, "replay"),
+        interval_s=header.interval_s,
+        time_scale=header.time_scale,
+        workload=parse_workload(
+            {key: value for key, value in workload.items() if value is not None}
+        ),
+    )
 
 
 def without_programs(error: MissingProgramError, definition: Definition) -> MissingProgramError:
