@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra_gym.cli.counting import counting
-from infra_gym.cli.options import ActionMode, Environment, Project
+from infra_gym.cli.options import ActionMode, Environment, Project, Yes
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.signals import Signals
 from infra_gym.errors import UsageError
@@ -108,12 +109,14 @@ def benchmark(
             show_default="as many as cores; one stack",
         ),
     ] = None,
+    yes: Yes = False,
 ) -> None:
     """Compare agents under the same arrivals: means, intervals, differences, what cannot be beaten.
 
     On a live target the episodes come in a random order, the first agent plays all seeds twice, and
     the run logs are kept. `infra-gym validate FILE` checks the results.
     """
+    from infra_gym.cli.consent import may_spend
     from infra_gym.evaluation.arena import Arena
     from infra_gym.evaluation.benchmark import Plan, find_definition_of, find_workloads, results_of
     from infra_gym.evaluation.entrants import again, default_agents, entrants
@@ -133,6 +136,9 @@ def benchmark(
         steps=steps,
         clock=clock,  # type: ignore[arg-type]  # the environment checks it
     )
+    if arena.target == "do":
+        spend = may_spend(output, identifier, target="do", yes=yes, times=workers or 1)
+        arena = replace(arena, spend_money=spend)
     if out.is_dir():
         raise UsageError(f"--out {out}: a folder", next_command=f"--out {out}/benchmark.json")
     wanted = seeds or (_LIVE_SEEDS if arena.is_live else _SEEDS)
