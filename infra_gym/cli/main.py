@@ -14,6 +14,7 @@ from infra_gym.cli import (
     backend,
     batch,
     calibrate,
+    cost,
     doctor,
     envs,
     evaluate,
@@ -22,9 +23,11 @@ from infra_gym.cli import (
     logs,
     probe,
     rehearse,
+    report,
     run,
     serve,
     sweep,
+    verify_account,
 )
 
 EPILOG = (
@@ -66,6 +69,7 @@ run.register(app)
 probe.register(app)
 calibrate.register(app)
 evaluate.register(app)
+report.register(app)
 serve.register(app)
 app.add_typer(envs.app, name="envs")
 app.add_typer(layers.app, name="layers")
@@ -76,6 +80,8 @@ kubeconfig.register(app)
 doctor.register(app)
 sweep.register(app)
 rehearse.register(app)
+cost.register(app)
+verify_account.register(app)
 
 
 def main() -> None:

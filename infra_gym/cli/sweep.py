@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from infra_gym.stack.sweep import Leftover
 
 
+_KIND = {"kubernetes": "cluster", "vpcs": "VPC", "ssh_keys": "SSH key"}
+_HINTS = {
+    "unknown": "What is unknown may be a colleague's. If it is not: infra-gym sweep NAME",
+    "unreadable": "Of what is unreadable, infra-gym sweep NAME clears the account.",
+}
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     command(app, "sweep")(sweep)
@@ -154,8 +161,8 @@ def _lines(
         (
             one.name,
             one.verdict,
-            f"{one.expires:%Y-%m-%d %H:%M} UTC",
-            one.record.target if one.record else "do",
+            f"{one.expires:%Y-%m-%d %H:%M} UTC" if one.expires else "not known",
+            _target(one),
             _what(one),
             _outcome(one, chosen, failed, dry_run=dry_run),
         )
@@ -163,9 +170,15 @@ def _lines(
     ]
     lines: list[Any] = [table("NAME", "VERDICT", "EXPIRES", "TARGET", "WHAT", "SWEEP", rows=rows)]
     lines += [styled("red", f"{name}: ", problem) for name, problem in failed.items()]
-    if any(one.verdict == "unknown" and one not in chosen for one in leftovers):
-        lines.append("What is unknown may be a colleague's. If it is not: infra-gym sweep NAME")
+    spared = {one.verdict for one in leftovers if one not in chosen}
+    lines += [hint for verdict, hint in _HINTS.items() if verdict in spared]
     return lines
+
+
+def _target(one: Leftover) -> str:
+    if one.record is not None:
+        return one.record.target
+    return "do" if one.cloud else "not known"
 
 
 def _outcome(
@@ -179,10 +192,19 @@ def _outcome(
 
 
 def _what(one: Leftover) -> str:
-    layers = ", ".join(one.record.layers) if one.record else ""
+    """Its layers, what the account has of it, and who works on it."""
     things = [thing.kind for run in one.cloud for thing in run.things]
-    counted = ", ".join(f"{things.count(kind)} {kind}" for kind in dict.fromkeys(things))
-    return "; ".join(part for part in (layers, counted) if part)
+    parts = [_counted(len(one.record.layers), "layer")] if one.record else []
+    parts += [
+        _counted(things.count(kind), _KIND.get(kind, kind.removesuffix("s").replace("_", " ")))
+        for kind in dict.fromkeys(things)
+    ]
+    text = ", ".join(parts)
+    return f"{text}; used by {one.owner}" if one.verdict == "live" else text
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _document(one: Leftover) -> dict[str, object]:

@@ -31,6 +31,7 @@ KINDS = (
     "tags",
 )
 """In the order in which they go: members before their VPC, tags after what carries them."""
+_LAST = "tags"
 _OWNERS = ("kubernetes", "vpcs")
 
 
@@ -165,30 +166,32 @@ def destroy_run(
         clock: Seconds; another one in tests.
 
     Returns:
-        The kinds that may not be listed, and why: what there is of them is not known.
+        The kinds that could not be listed, and why: what there is of them is not known.
 
     Raises:
         CloudRefusedError: The account refuses to delete anything of what is left.
         CloudError: Something is left at the deadline; says what, and what holds it.
     """
-    ends, pauses = clock() + deadline_s, [*_PAUSES_S]
+    ends, pauses, looks = clock() + deadline_s, [*_PAUSES_S], len(_PAUSES_S)
     left = [thing for thing in run.things if thing.identity not in keep]
     told: set[Thing] = set()
     unseen: dict[str, CloudError] = {}
-    while left:
-        failures = _delete(account, left)
-        for thing in left:
+    while True:
+        free = [thing for thing in left if thing.kind != _LAST] or left
+        failures = _delete(account, free)
+        for thing in free:
             if thing not in failures and thing not in told and on_gone is not None:
                 on_gone(thing)
-        told |= {thing for thing in left if thing not in failures}
+        told |= {thing for thing in free if thing not in failures}
         # A cluster's deletion is accepted at once and takes minutes: look what is really gone.
         unseen.clear()
         now = find_runs(account, before=[run], on_problem=unseen.__setitem__)
         seen = next((one.things for one in now if one.name == run.name), [])
         hidden = [one for one in left if one.kind in unseen and _may_be_there(one, failures)]
         left = [thing for thing in [*seen, *hidden] if thing.identity not in keep]
-        _give_up_if_refused(left, failures)
-        if not left and not _may_be_listed_yet(unseen):
+        _give_up_if_refused([thing for thing in left if thing in free], failures)
+        looks -= not left
+        if not left and (looks <= 0 or not _may_be_listed_yet(unseen)):
             break
         if clock() >= ends:
             raise _still_there(account, run, left, {**unseen, **failures}, deadline_s)

@@ -9,11 +9,18 @@ whose they are.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from infra_gym.errors import CloudError
+from infra_gym.errors import (
+    CloudError,
+    InfraGymError,
+    TerraformError,
+    TerraformInterruptedError,
+)
 from infra_gym.stack.ledger import LayerRecord
 from infra_gym.stack.storage import Storage
 from infra_gym.terraform.backends import environment_prefix
@@ -24,6 +31,8 @@ if TYPE_CHECKING:
 CORE = "do/core"
 """The layer that names all of a stack's things in the account, and holds the network."""
 _PROVIDER = "do/"
+_UNAUTHORIZED = "Unable to authenticate you"
+_IN_USE = "VPC with members"
 _MADE_BY_CORE = ("firewalls", "vpcs", "projects", "tags")
 
 
@@ -34,6 +43,7 @@ class Strays:
         project: The project.
         environment: The environment's name.
         storage: Where the states lie.
+        stopping: Set: no longer wait for what goes.
         account: Reaches the account; another one in tests.
     """
 
@@ -42,11 +52,13 @@ class Strays:
         project: str,
         environment: str,
         storage: Storage,
+        stopping: threading.Event,
         account: Callable[[], Lister] | None = None,
     ) -> None:
         self._project = project
         self._environment = environment
         self._storage = storage
+        self._stopping = stopping
         self._account = account or _account
         self._seen: tuple[CloudRun, ...] = ()
 
@@ -93,13 +105,59 @@ class Strays:
 
         self._destroy(records[CORE], is_stray)
 
+    @contextmanager
+    def explained(self, layer: str) -> Iterator[None]:
+        """Say of a layer's failure what the account knows of it, and what to do."""
+        try:
+            yield
+        except TerraformError as error:
+            if layer.startswith(_PROVIDER):
+                self._explain(error)
+            raise
+
+    def _explain(self, error: TerraformError) -> None:
+        from infra_gym.clouds.digitalocean import NEW_TOKEN
+
+        said = "\n".join((error.message, *error.diagnostics))
+        if _UNAUTHORIZED in said:
+            error.next_command = NEW_TOKEN
+        elif _IN_USE in said:
+            held = self._held()
+            error.message += f" It is held by {', '.join(held)}." if held else ""
+            error.next_command = (
+                "delete what holds it, at https://cloud.digitalocean.com; then: infra-gym sweep "
+                f"{self._project}/{self._environment}"
+            )
+
+    def _held(self) -> list[str]:
+        """What lies in the stack's networks."""
+        from infra_gym.clouds.digitalocean_runs import digest_of, find_runs
+
+        digest = digest_of(self._project, self._environment)
+        try:
+            runs = [run for run in find_runs(self._account()) if run.digest == digest]
+            networks = [one for run in runs for one in run.things if one.kind == "vpcs"]
+            return [name for one in networks for name in self._account().members(one.identity)]
+        except InfraGymError:  # what failed first is what is told
+            return []
+
     def _destroy(self, record: LayerRecord, is_stray: Callable[[CloudRun, Thing], bool]) -> None:
         from infra_gym.clouds.digitalocean_runs import destroy_run
 
         for run in self._runs(record):
             keep = [thing.identity for thing in run.things if not is_stray(run, thing)]
             if len(keep) < len(run.things):
-                destroy_run(self._account(), run, keep=keep)
+                unseen = destroy_run(self._account(), run, keep=keep, sleep=self._pause)
+                for kind, error in unseen.items():
+                    _passed_over(kind, error)
+
+    def _pause(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise TerraformInterruptedError(
+                "stopped while the account was being cleared of what no state knows.",
+                environment=f"{self._project}/{self._environment}",
+                next_command=f"infra-gym sweep {self._project}/{self._environment}",
+            )
 
     def _runs(self, record: LayerRecord) -> list[CloudRun]:
         from infra_gym.clouds.digitalocean_runs import find_runs

@@ -48,7 +48,7 @@ class Leftover:
 
     Attributes:
         verdict: See :data:`Verdict`.
-        expires: When it counts as forgotten.
+        expires: When it counts as forgotten, where that is known.
         project: The project, where a ledger tells.
         environment: The environment's name, where a ledger tells.
         record: The ledger's record.
@@ -57,7 +57,7 @@ class Leftover:
     """
 
     verdict: Verdict
-    expires: datetime
+    expires: datetime | None
     project: str | None = None
     environment: str | None = None
     record: StackRecord | None = None
@@ -94,14 +94,14 @@ def find_leftovers(
         try:
             one = _judge(storage, project, environment, same, moment)
         except StackError:  # one that cannot be read must not keep the others
-            one = Leftover("unreadable", moment, project, environment, cloud=tuple(same))
+            one = Leftover("unreadable", None, project, environment, cloud=tuple(same))
         if one is not None:
             same[:] = [run for run in same if run not in one.cloud]
             found.append(one)
     for run in (run for others in by_digest.values() for run in others):
         verdict: Verdict = "expired" if run.expires < moment else "unknown"
         found.append(Leftover(verdict, run.expires, cloud=(run,)))
-    return sorted(found, key=lambda one: (one.expires, one.name))
+    return sorted(found, key=lambda one: (one.expires or moment, one.name))
 
 
 def choose(
@@ -236,13 +236,14 @@ def _judge(
     if record is None and not storage.keys(environment_prefix(project, environment)):
         return None  # it went while we looked
     # Without a record, a run has died before it made anything, or while it removed its last trace.
-    expires = record.expires if record else moment
+    expires = record.expires if record else None
     verdict: Verdict
-    if owner is not None:
-        dead: Verdict = "expired" if expires < moment else "dead"
-        verdict = "live" if lock.is_alive(owner) else dead
-    elif record is not None:
-        verdict = "expired" if expires < moment else "kept"
-    else:
-        verdict = "unknown"  # states alone: somebody may work with bare Terraform
+    if owner is not None and lock.is_alive(owner):
+        verdict = "live"
+    elif expires is not None and expires < moment:
+        verdict = "expired"
+    elif owner is not None:
+        verdict = "dead"
+    else:  # states without a record: somebody may work with bare Terraform
+        verdict = "kept" if record else "unknown"
     return Leftover(verdict, expires, project, environment, record, owner, cloud)

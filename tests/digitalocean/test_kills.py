@@ -35,7 +35,7 @@ AFTER: tuple[After, ...] = ("alive", "killed", "lost")
 ROOT = Path(__file__).resolve().parents[2]
 AT_ONCE = 12  # most of a life is waiting: the provider looks at a cluster each ten seconds
 CHUNKS = 10
-POINTS = 100  # a few less than a whole life has
+POINTS = 150  # a few less than a whole life has
 SAMPLE = 9
 ALL = "INFRA_GYM_TEST_KILLS"
 
