@@ -13,6 +13,7 @@ from infra_gym import __version__
 from infra_gym.cli import (
     backend,
     batch,
+    benchmark,
     calibrate,
     cost,
     doctor,
@@ -27,6 +28,7 @@ from infra_gym.cli import (
     run,
     serve,
     sweep,
+    validate,
     verify_account,
 )
 
@@ -69,6 +71,8 @@ run.register(app)
 probe.register(app)
 calibrate.register(app)
 evaluate.register(app)
+benchmark.register(app)
+validate.register(app)
 report.register(app)
 serve.register(app)
 app.add_typer(envs.app, name="envs")

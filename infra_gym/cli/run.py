@@ -53,7 +53,9 @@ def run(
     identifier: Annotated[
         str, typer.Argument(metavar="ID", help="An environment's id, or the path of a YAML file.")
     ],
-    agent: Annotated[str, typer.Option(help="random, fixed, threshold, hpa or knative.")] = "hpa",
+    agent: Annotated[
+        str, typer.Option(help="random, fixed, threshold, hpa, predictive, oracle or knative.")
+    ] = "hpa",
     parameter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="The agent's; repeatable.")
     ] = None,

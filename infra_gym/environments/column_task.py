@@ -194,6 +194,7 @@ class ColumnTask:
             "last_action": last_action,
             "out_of_bounds": np.logical_or.reduce([*clipped.values()]),
             "interval_s": seconds,
+            "pending": np.zeros(number),
         }
         for name in self._given:
             metrics[name][:] = given[name]

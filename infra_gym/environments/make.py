@@ -31,7 +31,8 @@ from infra_gym.worlds.twins import Fidelity, Parameters, make_twin
 
 _READY_S = 90.0
 _READY_ON_CLUSTER_S = 300.0
-_PATIENCE_ON_CLUSTER_S = 30.0
+_READY_ON_DROPLETS_S = 900.0
+_PATIENCE_FAR_AWAY_S = 30.0
 
 
 def make(
@@ -43,6 +44,7 @@ def make(
     dry_run: bool = False,
     fidelity: Fidelity | None = None,
     interval_s: float | None = None,
+    clock: Target | None = None,
     workload: Mapping[str, Any] | None = None,
     action: ActionMode | None = None,
     calibration: str | Path | None = None,
@@ -71,6 +73,8 @@ def make(
         fidelity: Of the simulator, so for ``sim`` only: ``reference`` (default), request by
             request; ``fluid``, by flows: many times faster, and nearly as true.
         interval_s: Another length of a step, in seconds.
+        clock: For ``sim`` only: a target whose interval and time scale hold, so that both can be
+            compared step by step.
         workload: Another load, such as ``{"profile": "constant", "mean_rps": 30}``.
         action: ``delta`` or ``absolute``; default: the definition's.
         calibration: Of the simulator: the file that ``infra-gym calibrate`` wrote.
@@ -110,12 +114,17 @@ def make(
     )
     world: World
     if recording is not None or settings.target == "replay":
-        given = {"interval_s": interval_s, "workload": workload, "fidelity": fidelity}
+        given = {
+            "interval_s": interval_s,
+            "clock": clock,
+            "workload": workload,
+            "fidelity": fidelity,
+        }
         run = _recorded(found, settings, recording, {**given, "calibration": calibration})
         place = recorded_place(run.header, settings)
         world = ReplayWorld(found, run, Path(str(recording)))
     else:
-        place = find_place(found, settings, interval_s, workload)
+        place = find_place(found, settings, interval_s, workload, clock)
         parameters = twin_parameters(found, place, calibration, randomise=randomise)
         world = _world(
             found,
@@ -261,13 +270,15 @@ def _account_view() -> AccountView:
 def _options(
     settings: Settings, place: Place, overrun: Overrun, *, on_cluster: bool
 ) -> LiveOptions:
-    """How time is kept; on a cluster images are pulled, and an API server may be away for a bit."""
-    ready_s = _READY_ON_CLUSTER_S if on_cluster else _READY_S
+    """How time is kept; elsewhere images are pulled, and a server may be away for a bit."""
+    elsewhere = on_cluster or place.target == "do"
+    # Droplets install what they need after their apply.
+    ready_s = _READY_ON_CLUSTER_S if on_cluster else _READY_ON_DROPLETS_S if elsewhere else _READY_S
     return LiveOptions(
         interval_s=place.interval_s,
         time_scale=place.time_scale,
         overrun=overrun,
         ready_deadline_s=settings.ready_seconds or ready_s,
-        patience_s=_PATIENCE_ON_CLUSTER_S if on_cluster else 0.0,
-        prometheus_url=settings.prometheus_url if on_cluster else None,
+        patience_s=_PATIENCE_FAR_AWAY_S if elsewhere else 0.0,
+        prometheus_url=settings.prometheus_url if elsewhere else None,
     )
