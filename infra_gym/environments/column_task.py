@@ -29,7 +29,7 @@ Column = NDArray[np.float64]
 Columns = dict[str, Column]
 Masks = dict[str, NDArray[np.bool_]]
 
-_OWN = ("cost_usd", "cost_rate", "last_action", "out_of_bounds", "interval_s")
+_OWN = ("cost_usd", "cost_rate", "last_action", "out_of_bounds", "pending", "interval_s")
 """The task's own numbers."""
 
 
