@@ -29,6 +29,8 @@ def may_spend(
     *,
     target: str | None,
     yes: bool,
+    project: str | None = None,
+    environment: str | None = None,
     interval_s: float | None = None,
     budget_usd: float | None = None,
     times: int = 1,
@@ -40,6 +42,8 @@ def may_spend(
         identifier: An environment's id or file.
         target: Where it is to run; default: the settings'.
         yes: Whether the user has agreed already.
+        project: First part of its name; default: the settings'.
+        environment: Second part: a stack that stands may have been given other inputs.
         interval_s: Another length of a step, in seconds.
         budget_usd: What it may spend; default: the settings'.
         times: So many such stacks at once.
@@ -52,7 +56,9 @@ def may_spend(
     from infra_gym.settings import load_settings
     from infra_gym.stack import open_stack
 
-    settings = load_settings(target=target, environment="estimate", budget_usd=budget_usd)
+    settings = load_settings(
+        target=target, project=project, environment=environment, budget_usd=budget_usd
+    )
     if settings.target != "do" or "do" not in find_definition(identifier).layers:
         return None
     stack = open_stack(identifier, target=settings.target, settings=settings)

@@ -86,6 +86,8 @@ def probe(
         identifier,
         target=place.target,
         yes=yes,
+        project=place.project,
+        environment=place.environment,
         interval_s=place.interval_s,
         budget_usd=budget_usd,
     )

@@ -132,7 +132,14 @@ def run(
     given = pairs("--parameter", parameter or (), example="target=0.6")
     player = make_agent(agent, **{name: value(text) for name, text in given.items()})
     spend = may_spend(
-        output, identifier, target=target, yes=yes, interval_s=interval, budget_usd=budget_usd
+        output,
+        identifier,
+        target=target,
+        yes=yes,
+        project=project,
+        environment=environment,
+        interval_s=interval,
+        budget_usd=budget_usd,
     )
     path = log or Path("runs") / f"{definition.id}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     wanted = min(steps or definition.max_episode_steps, definition.max_episode_steps)

@@ -12,8 +12,13 @@ from typing import Any
 
 import pytest
 
+from infra_gym.cli.consent import may_spend
+from infra_gym.cli.output import Output
 from infra_gym.environments.make import make
 from infra_gym.errors import StackError
+from infra_gym.stack.ledger import LayerRecord, Ledger, now
+from infra_gym.stack.lock import Owner
+from infra_gym.stack.storage import FolderStorage
 from infra_gym.testing.digitalocean import FakeDigitalOcean
 
 ID = "SimpleK8sWebApp-v0"
@@ -133,6 +138,27 @@ def test_a_budget_that_does_not_last_is_refused_before_anything_is_made(program,
     assert code == 2
     assert "does not last" in told["error"]["message"]
     assert mine.left() == []
+
+
+def test_a_stack_that_stands_costs_what_it_was_given(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("DIGITALOCEAN_TOKEN", raising=False)
+    monkeypatch.delenv("DIGITALOCEAN_ACCESS_TOKEN", raising=False)
+    monkeypatch.setenv("INFRA_GYM_DATA_FOLDER", str(tmp_path))
+    Ledger(FolderStorage(tmp_path / "state"), "p", "e").write(
+        LayerRecord(
+            layer="do/managed-k8s",
+            status="applied",
+            inputs={"nodes": 4},
+            owner=Owner.of_this_process(1),
+            started=now(),
+            updated=now(),
+            source_hash="",
+            terraform="",
+        )
+    )
+    for name, nodes in (("e", 4), ("other", 1)):
+        may_spend(Output(), ID, target="do", yes=True, project="p", environment=name)
+        assert f"{nodes} node s-2vcpu-2gb" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -155,7 +155,7 @@ def test_a_spent_budget_tears_down_what_was_to_be_kept():
 
 def test_what_nobody_closed_is_destroyed_by_its_id_or_by_its_ledger_alone():
     for name, named in (("SimpleK8sWebApp-v0", ["SimpleK8sWebApp-v0"]), ("OfAFile-v0", [])):
-        farewell = Farewell(name, PLACE, make("SimpleK8sWebApp-v0", target="local").world)
+        farewell = Farewell(name, PLACE, BreakableWorld())
         farewell.cancel()
         stack = ["--target", "sim", "-p", "tests", "-e", "env", "--quiet"]
         assert farewell.command[3:] == ["layers", "destroy", *named, *stack]
