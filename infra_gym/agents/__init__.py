@@ -1,15 +1,18 @@
 """Agents: what acts in an environment, and the registry that makes them by name.
 
 ``random``, ``fixed``, ``threshold`` and ``hpa`` take no training, nor do ``knative``, which is for
-functions, and ``batch``, which is for BatchScheduling-v0::
+functions, and ``batch``, which is for BatchScheduling-v0. A path that ends with ``.zip`` is that of
+a model that ``infra-gym train`` wrote::
 
     agent = make_agent("hpa", target=0.5)
     agent = make_agent("batch", score="sjf")
+    agent = make_agent("runs/first/model.zip")
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -27,6 +30,9 @@ _AGENTS = {
     "threshold": "infra_gym.agents.threshold:ThresholdAgent",
 }
 
+MODEL_SUFFIX = ".zip"
+"""How the path of a trained model ends."""
+
 
 def agent_names() -> list[str]:
     """The names that :func:`make_agent` knows."""
@@ -37,13 +43,16 @@ def make_agent(name: str, **parameters: Any) -> Agent:
     """An agent by name.
 
     Args:
-        name: One of :func:`agent_names`.
+        name: One of :func:`agent_names`, or the path of a trained model.
         parameters: What the agent's class takes; text is read as numbers.
 
     Raises:
         UnknownNameError: There is no such agent.
-        UsageError: The agent has no such parameter, or it cannot have this value.
+        UsageError: The agent has no such parameter, or it cannot have this value; the model cannot
+            be read.
     """
+    if name.endswith(MODEL_SUFFIX):
+        return _trained(name, parameters)
     if name not in _AGENTS:
         raise UnknownNameError("agent", name, _AGENTS)
     module, _, class_name = _AGENTS[name].partition(":")
@@ -55,6 +64,14 @@ def make_agent(name: str, **parameters: Any) -> Agent:
             for parameter, value in parameters.items()
         }
     )
+
+
+def _trained(path: str, parameters: dict[str, Any]) -> Agent:
+    if parameters:
+        raise UsageError(f"A trained model takes no parameters, {path!r} not {sorted(parameters)}.")
+    from infra_gym.agents.trained import TrainedAgent
+
+    return TrainedAgent(Path(path))
 
 
 def _checked(agent: str, parameter: str, value: Any, types: dict[str, Any]) -> Any:

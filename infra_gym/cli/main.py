@@ -25,6 +25,7 @@ from infra_gym.cli import (
     run,
     serve,
     sweep,
+    train,
 )
 
 EPILOG = (
@@ -65,6 +66,7 @@ def root(
 run.register(app)
 probe.register(app)
 calibrate.register(app)
+train.register(app)
 evaluate.register(app)
 serve.register(app)
 app.add_typer(envs.app, name="envs")

@@ -6,7 +6,7 @@ import enum
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,9 +14,7 @@ from infra_gym.cli.options import Environment, Project, Target
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.signals import Signals
 from infra_gym.cli.variables import pairs, value
-
-if TYPE_CHECKING:
-    from infra_gym.workloads import Workload
+from infra_gym.cli.workload import workload_of
 
 _SUMMARY = {
     "steps": ("steps", ""),
@@ -50,7 +48,12 @@ def run(
     identifier: Annotated[
         str, typer.Argument(metavar="ID", help="An environment's id, or the path of a YAML file.")
     ],
-    agent: Annotated[str, typer.Option(help="random, fixed, threshold, hpa or knative.")] = "hpa",
+    agent: Annotated[
+        str,
+        typer.Option(
+            help="random, fixed, threshold, hpa or knative, or the path of a trained model.zip."
+        ),
+    ] = "hpa",
     parameter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="The agent's; repeatable.")
     ] = None,
@@ -128,7 +131,7 @@ def run(
         project=project,
         environment=environment,
         interval_s=interval,
-        workload=None if workload is None else _workload(workload, definition.workload),
+        workload=None if workload is None else workload_of(workload, definition.workload),
         action=action.value if action else None,
         calibration=calibration,
         randomise=randomise,
@@ -168,20 +171,6 @@ def run(
         output.note(f"The stack is still up. Next: {play.destroy_command}")
     if signals.first is not None:
         raise typer.Exit(128 + signals.first)
-
-
-def _workload(text: str, declared: Workload) -> dict[str, Any]:
-    """The load as ``--workload`` says: another profile, or the declared one with other numbers."""
-    first, *others = text.split(",")
-    texts = [first if "=" in first else f"profile={first}", *others]
-    given = pairs("--workload", texts, example="sine,mean_rps=80")
-    changed = {name: value(written) for name, written in given.items()}
-    profile = changed.get("profile", declared.profile)
-    if profile == declared.profile:
-        return {**declared.model_dump(exclude_none=True), **changed}
-    if profile == "trace" or declared.mean_rps is None:
-        return changed
-    return {"mean_rps": declared.mean_rps, **changed}
 
 
 def _summary(document: Mapping[str, Any], reward_unit: str) -> list[Any]:
