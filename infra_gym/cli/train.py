@@ -120,15 +120,18 @@ def train(
     name = Path(identifier.replace(":", "-")).stem
     folder = out or Path("runs") / f"train-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     output.note(f"{plan.algorithm} in {identifier}, {plan.recipe.steps:,} steps, into {folder}")
-    with Signals() as signals, _shown(output, plan) as show:
-        with signals.patience(lambda: output.note("Writing the model; once more stops at once.")):
-            done = trained(
-                plan,
-                folder,
-                resume=resume,
-                on_progress=show,
-                stopped=lambda: signals.times > 0,
-            )
+    with (
+        Signals() as signals,
+        _shown(output, plan) as show,
+        signals.patience(lambda: output.note("Writing the model; once more stops at once.")),
+    ):
+        done = trained(
+            plan,
+            folder,
+            resume=resume,
+            on_progress=show,
+            stopped=lambda: signals.times > 0,
+        )
     _tell(output, plan, folder, done)
     if signals.first is not None:
         raise typer.Exit(128 + signals.first)

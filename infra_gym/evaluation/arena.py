@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +37,7 @@ class Arena:
         budget_usd: US dollars that it may spend.
         max_seconds: Wall-clock seconds that it may live.
         steps: At most so many in an episode; ``None`` for all of them.
+        workload: Another load than the definition's.
         has_log: Whether it can keep a run log.
     """
 
@@ -47,6 +49,7 @@ class Arena:
     budget_usd: float | None = None
     max_seconds: float | None = None
     steps: int | None = None
+    workload: Mapping[str, Any] | None = None
     has_log: bool = True
 
     @classmethod
@@ -97,6 +100,10 @@ class Arena:
         """The same under another name, with a state, ledger, lock and namespace of its own."""
         return replace(self, environment=environment)
 
+    def under(self, workload: Mapping[str, Any]) -> Self:
+        """The same under another load."""
+        return replace(self, workload=workload)
+
     def make(self, log: Path | None = None) -> Any:
         """The environment; nothing is touched before its first reset.
 
@@ -113,6 +120,7 @@ class Arena:
             target=self.target,
             project=self.project,
             environment=self.environment,
+            workload=self.workload,
             action=self.action,
             budget_usd=self.budget_usd,
             max_seconds=self.max_seconds,

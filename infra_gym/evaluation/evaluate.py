@@ -59,6 +59,8 @@ class Result:
     requests: float | None
     slo_share: float | None
     """Share of the requests that were within the SLO, 0 to 1."""
+    schedule_sha256: str | None = None
+    """Of the arrivals."""
 
 
 @dataclass(frozen=True)
@@ -131,11 +133,13 @@ class Player:
     Args:
         arena: Which environment.
         number: The player's, counted from 1.
+        logs: Whether a run log is kept.
     """
 
-    def __init__(self, arena: Arena, number: int = 1) -> None:
+    def __init__(self, arena: Arena, number: int = 1, *, logs: bool = True) -> None:
         self._arena = arena
         self._number = number
+        self._logs = logs and arena.has_log
         self._env: Any = None
         self._log: _Tail | None = None
         self._stopped = threading.Event()
@@ -147,7 +151,7 @@ class Player:
             InfraGymError: The environment or the agent failed, or :meth:`stop` was called.
         """
         if self._env is None:
-            self._log = _Tail() if self._arena.has_log else None
+            self._log = _Tail() if self._logs else None
             self._env = self._arena.make(self._log.path if self._log else None)
         result = self._episode(case)
         return Played(case, result, self._arena.environment, self._log.lines() if self._log else ())
@@ -178,7 +182,7 @@ class Player:
         agent = make_agent(case.contestant.name, **case.contestant.parameters)
         observation, info = env.reset(seed=case.seed)
         agent.reset(case.seed, env)
-        tally = _Tally()
+        tally = _Tally(info.get("schedule_sha256"))
         ended = ""
         while not ended:
             if self._stopped.is_set():
@@ -227,8 +231,9 @@ class Alone:
 class _Tally:
     """Adds up an episode's steps."""
 
-    def __init__(self) -> None:
+    def __init__(self, schedule_sha256: str | None) -> None:
         self.steps = 0
+        self._schedule_sha256 = schedule_sha256
         self._reward = 0.0
         self._terms: dict[str, float] = {}
         self._sums: dict[str, float] = {}
@@ -256,6 +261,7 @@ class _Tally:
             cost_usd=self._sums.get("cost_usd"),
             requests=requests,
             slo_share=within / requests if requests and within is not None else None,
+            schedule_sha256=self._schedule_sha256,
         )
 
 

@@ -36,7 +36,7 @@ class VectorEnvs(VecEnv):
         for one in self._envs:
             if one.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
                 raise SettingsError(
-                    "Stable-Baselines3 resets an environment in the step in which its episode ends.",
+                    "Stable-Baselines3 wants an environment reset in the step that ends its episode.",
                     next_command="make the vector with autoreset_mode=AutoresetMode.SAME_STEP",
                 )
             if (
@@ -106,7 +106,7 @@ class VectorEnvs(VecEnv):
         values = {id(one): getattr(one.unwrapped, attr_name) for one in self._envs}
         return [values[id(self._envs[self._whose(place)])] for place in self._places(indices)]
 
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+    def set_attr(self, attr_name: str, *_: Any, **__: Any) -> None:
         """Refused: what is compiled for a batch cannot differ in one of it."""
         raise AttributeError(f"{attr_name} of a vector's environments cannot be set.")
 
