@@ -66,12 +66,9 @@ class Model:
 def append(path: Path, model: Model) -> None:
     """Add our members to the archive ``path``."""
     arrays = io.BytesIO()
-    np.savez(
-        arrays,
-        **model.network.arrays(),
-        mean=model.scale.mean,
-        deviation=model.scale.deviation,
-    )
+    scale = {"mean": model.scale.mean, "deviation": model.scale.deviation}
+    named: dict[str, Any] = model.network.arrays() | scale
+    np.savez(arrays, **named)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(DOCUMENT, model.document.model_dump_json(indent=2))
         archive.writestr(ARRAYS, arrays.getvalue())

@@ -77,7 +77,6 @@ class Memory:
         """What the policy sees: shape (places, frames x numbers), or (places, *shape) of one frame;
         a new array.
         """
-        kept = self._kept[places]
-        if kept.shape[1] == 1:
-            return kept[:, 0].copy()
-        return kept.reshape(len(kept), -1).copy()
+        kept: Floats = self._kept[places]
+        seen: Floats = kept[:, 0] if kept.shape[1] == 1 else kept.reshape(len(kept), -1)
+        return seen.copy()

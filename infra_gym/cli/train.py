@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra_gym.cli.options import Target
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.signals import Signals
 from infra_gym.cli.workload import workload_of
@@ -76,7 +75,10 @@ def train(
             help="Of the simulator; default: fluid where there is one.", show_default=False
         ),
     ] = None,
-    target: Target = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="sim", help="Where it trains.", show_default="sim"),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from infra_gym.agents.senses import Kind
 from infra_gym.settings.strict import Strict
+from infra_gym.workloads.splits import complete, loads_of
 
 Algorithm = Literal["ppo", "dqn", "maskable-ppo"]
 
@@ -28,6 +29,10 @@ class Recipe(Strict):
     """How observations are scaled, see :class:`infra_gym.agents.senses.Scale`."""
     frames: int = Field(default=1, ge=1)
     """How many observations the policy sees at once."""
+    reward_unit: float | None = Field(default=None, gt=0)
+    """What a reward is divided by; left out, the standard deviation of discounted sums of them."""
+    reward_limit: float = Field(default=10.0, gt=0)
+    """Rewards are cut at so many units: a step that goes wholly wrong must not drown the rest."""
     rows: bool = False
     """Whether one small network scores each row of the observation, and each row is an action."""
     hidden: tuple[int, ...] = (64, 64)
@@ -56,30 +61,33 @@ class Recipe(Strict):
     """DQN: share of the training in which random actions become rare."""
 
 
-_WEBAPP_LOADS: tuple[dict[str, Any], ...] = (
-    {"profile": "daily", "mean_rps": 60, "period_s": 900},
-    {"profile": "daily", "mean_rps": 90, "period_s": 1500},
+_WEBAPP_LOADS = (
+    *map(complete, loads_of("training").workloads.values()),
     {"profile": "sine", "mean_rps": 70, "period_s": 1200, "amplitude": 0.6},
-    {"profile": "random", "mean_rps": 60, "hold_s": 300},
-    {"profile": "bursty", "mean_rps": 60},
-    {"profile": "flash_crowd", "mean_rps": 50, "peak": 5},
-    {"profile": "ramp", "mean_rps": 80, "duration_s": 9000, "growth": 6},
-    {"profile": "constant", "mean_rps": 100},
+    {"profile": "random", "mean_rps": 80, "hold_s": 300},
 )
 
 _WEBAPP = Recipe(
-    steps=6_000_000,
+    steps=4_500_000,
     arguments=tuple({"workload": load} for load in _WEBAPP_LOADS),
     environments=2048,
     frames=4,
-    gamma=0.95,
+    gamma=0.97,
+    reward_unit=0.0005,  # a replica costs 0.000075 a step
+    reward_limit=20,
 )
 _SCALING = Recipe(
-    steps=3_000_000,
-    arguments=({"influx": "random", "change_rate": 100}, {"influx": "random", "change_rate": 20}),
+    steps=4_000_000,
+    arguments=(
+        {"influx": "random", "change_rate": 100},
+        {"influx": "random", "change_rate": 25},
+        {"influx": "daily", "change_rate": 1},
+        {"influx": "bursty", "change_rate": 1},
+    ),
     environments=512,
     episode_steps=500,
-    gamma=0.95,
+    frames=2,
+    gamma=0.97,
     rollout=64,
 )
 _BATCH = Recipe(

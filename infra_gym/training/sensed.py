@@ -16,8 +16,6 @@ from stable_baselines3.common.vec_env.base_vec_env import (
 
 from infra_gym.agents.senses import Floats, Kind, Memory, Scale
 
-_REWARD_LIMIT = 10.0
-
 
 class Moments:
     """Mean and variance of all that was ever added, number by number.
@@ -51,21 +49,33 @@ class Moments:
         return np.where(deviation < 1e-6, 1.0, deviation)
 
 
-class Sensed(VecEnvWrapper):
+class Sensed(VecEnvWrapper):  # type: ignore[misc]
     """Scales observations, remembers the last ones, and scales rewards.
 
-    With the ``standard`` scale it is learnt on the way. Rewards are divided by the standard
-    deviation of their discounted sum, which is learnt as well, and cut at 10.
+    The ``standard`` scale is learnt on the way. Rewards are divided by ``reward_unit``, or by the
+    standard deviation of their discounted sum, which is learnt as well, and cut at
+    ``reward_limit``: a step that went wholly wrong must not drown what a replica costs.
 
     Args:
         venv: What is wrapped.
         scale: See :class:`~infra_gym.agents.senses.Scale`.
         frames: How many observations the policy sees.
         gamma: Discount of the rewards.
+        reward_unit: See above.
+        reward_limit: See above; in units.
     """
 
-    def __init__(self, venv: VecEnv, *, scale: Kind, frames: int, gamma: float) -> None:
-        shape: tuple[int, ...] = venv.observation_space.shape  # type: ignore[assignment]
+    def __init__(
+        self,
+        venv: VecEnv,
+        *,
+        scale: Kind,
+        frames: int,
+        gamma: float,
+        reward_unit: float | None = None,
+        reward_limit: float = 10.0,
+    ) -> None:
+        shape: tuple[int, ...] = venv.observation_space.shape
         seen = shape if frames == 1 else (frames * int(np.prod(shape)),)
         super().__init__(venv, spaces.Box(-np.inf, np.inf, seen, np.float32))
         self.value: Callable[[Floats], Floats] | None = None
@@ -77,6 +87,8 @@ class Sensed(VecEnvWrapper):
         self.observed = Moments(shape)
         self.returned = Moments()
         self._gamma = gamma
+        self._unit = reward_unit
+        self._limit = reward_limit
         self._returns = np.zeros(self.num_envs)
         self._memory = Memory(self.num_envs, frames, shape)
         self._shape = shape
@@ -129,8 +141,11 @@ class Sensed(VecEnvWrapper):
             self.observed.add(observations)
 
     def _scaled(self, rewards: NDArray[Any], dones: NDArray[np.bool_]) -> Floats:
-        self._returns = self._returns * self._gamma + rewards
-        self.returned.add(self._returns)
-        self._returns[dones] = 0.0
-        scaled = rewards / self.returned.deviation
-        return np.clip(scaled, -_REWARD_LIMIT, _REWARD_LIMIT).astype(np.float32)
+        unit: Any = self._unit
+        if unit is None:
+            self._returns = self._returns * self._gamma + rewards
+            self.returned.add(self._returns)
+            self._returns[dones] = 0.0
+            unit = self.returned.deviation
+        cut: Floats = np.clip(rewards / unit, -self._limit, self._limit).astype(np.float32)
+        return cut

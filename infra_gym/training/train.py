@@ -170,7 +170,14 @@ def train(
     )
     path = folder / MODEL
     try:
-        env = Sensed(made, scale=recipe.scale, frames=recipe.frames, gamma=recipe.gamma)
+        env = Sensed(
+            made,
+            scale=recipe.scale,
+            frames=recipe.frames,
+            gamma=recipe.gamma,
+            reward_unit=recipe.reward_unit,
+            reward_limit=recipe.reward_limit,
+        )
         model = make_model(plan.algorithm, recipe, env, seed=plan.seed, logs=str(folder / LOGS))
         before = _restore(model, env, path) if resume and path.exists() else 0
         env.seed(int(np.random.SeedSequence([plan.seed, before]).generate_state(1)[0] >> 1))
@@ -233,13 +240,14 @@ def save_model(
     )
     scale = Scale.plain("none", shape) if sensed is None else sensed.scale
     partial = path.with_name(f".{path.name}.partial")
-    model.save(partial.open("wb"))
+    with partial.open("wb") as file:
+        model.save(file)
     append(partial, Model(document, network, scale))
     if sensed is not None:
         with zipfile.ZipFile(partial, "a") as archive:
             archive.writestr(_MOMENTS, _moments(sensed))
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
+    with partial.open("rb") as written:
+        os.fsync(written.fileno())
     partial.replace(path)
 
 

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices,
 from infra_gym.errors import SettingsError
 
 
-class VectorEnvs(VecEnv):
+class VectorEnvs(VecEnv):  # type: ignore[misc]
     """One or more Gymnasium vector environments, as one ``VecEnv``.
 
     Several are for several loads at once: their spaces are the same, their environments follow one
@@ -36,7 +36,7 @@ class VectorEnvs(VecEnv):
         for one in self._envs:
             if one.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
                 raise SettingsError(
-                    "Stable-Baselines3 wants an environment reset in the step that ends its episode.",
+                    "Stable-Baselines3 wants environments reset in the step that ends an episode.",
                     next_command="make the vector with autoreset_mode=AutoresetMode.SAME_STEP",
                 )
             if (

@@ -50,7 +50,7 @@ def make_vector(
         raise UnknownNameError(
             "environment", environment, {*definition_ids(), *gym.registry}
         ) from None
-    limit = {} if episode_steps is None else {"max_episode_steps": episode_steps}
+    limit: dict[str, Any] = {} if episode_steps is None else {"max_episode_steps": episode_steps}
     if spec.vector_entry_point is not None:
         return gym.make_vec(
             environment,
