@@ -115,12 +115,17 @@ def run(
     from infra_gym.cli.dashboard import choose
     from infra_gym.cli.episode import Episode
     from infra_gym.cli.play import Play, make_folder, stop_at_once
+    from infra_gym.cli.watch import watch
     from infra_gym.definitions.catalog import find_definition
     from infra_gym.environments.make import make
+    from infra_gym.environments.registration import SIMULATED
 
-    definition = find_definition(identifier)
     given = pairs("--parameter", parameter or (), example="target=0.6")
     player = make_agent(agent, **{name: value(text) for name, text in given.items()})
+    if identifier in SIMULATED:
+        watch(output, identifier, agent, player, steps=steps, seed=seed)
+        return
+    definition = find_definition(identifier)
     path = log or Path("runs") / f"{definition.id}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     wanted = min(steps or definition.max_episode_steps, definition.max_episode_steps)
     episode = Episode(definition)

@@ -92,15 +92,16 @@ _SCALING = Recipe(
 )
 _BATCH = Recipe(
     steps=1_000_000,
-    arguments=({"decision": "head", "jobs": 256},),
+    arguments=({"decision": "head", "backfill": "easy"},),
     environments=64,
     scale="shares",
     rows=True,
-    hidden=(32, 16),
+    hidden=(16,),
     gamma=1.0,
-    trace=0.97,
+    trace=0.99,
     rollout=256,
     batch=2048,
+    epochs=5,
 )
 _ANY = Recipe(steps=200_000, batch=256, rollout=128)
 

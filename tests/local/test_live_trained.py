@@ -10,7 +10,7 @@ from infra_gym.agents.model_file import Document, Model, append
 from infra_gym.agents.network import Network
 from infra_gym.agents.senses import Scale
 from infra_gym.cli.main import app
-from infra_gym.recording.reader import read_log
+from infra_gym.recording.reader import read_run
 
 ID = "SimpleK8sWebApp-v0"
 
@@ -46,4 +46,6 @@ def test_it_acts_on_a_live_stack(tmp_path, monkeypatch, binary):
     command = ["run", ID, "--agent", "model.zip", "--steps", "3", "--interval", "2"]
     done = CliRunner().invoke(app, [*command, "--target", "local", "--log", "run.jsonl"])
     assert done.exit_code == 0, done.output
-    assert [step.controls["replicas"] for step in read_log(tmp_path / "run.jsonl")] == [3, 4, 4]
+    (episode,) = read_run(tmp_path / "run.jsonl").episodes
+    assert [step.action for step in episode.steps] == [2, 2, 1]
+    assert [step.info["controls"]["replicas"] for step in episode.steps] == [3, 4, 4]
