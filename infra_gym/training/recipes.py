@@ -33,6 +33,8 @@ class Recipe(Strict):
     """What a reward is divided by; left out, the standard deviation of discounted sums of them."""
     reward_limit: float = Field(default=10.0, gt=0)
     """Rewards are cut at so many units: a step that goes wholly wrong must not drown the rest."""
+    endless: bool = False
+    """Whether an episode's end is treated as a cut: where rewards are negative, ending is a gain."""
     rows: bool = False
     """Whether one small network scores each row of the observation, and each row is an action."""
     hidden: tuple[int, ...] = (64, 64)
@@ -77,7 +79,7 @@ _WEBAPP = Recipe(
     reward_limit=20,
 )
 _SCALING = Recipe(
-    steps=4_000_000,
+    steps=2_000_000,
     arguments=(
         {"influx": "random", "change_rate": 100},
         {"influx": "random", "change_rate": 25},
@@ -86,8 +88,8 @@ _SCALING = Recipe(
     ),
     environments=512,
     episode_steps=500,
-    frames=2,
-    gamma=0.97,
+    endless=True,
+    gamma=0.95,
     rollout=64,
 )
 _BATCH = Recipe(

@@ -63,6 +63,8 @@ class Sensed(VecEnvWrapper):  # type: ignore[misc]
         gamma: Discount of the rewards.
         reward_unit: See above.
         reward_limit: See above; in units.
+        endless: Treat every end of an episode as a cut. Where all rewards are negative, an end that
+            comes early is a gain, and a policy learns to bring it about.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Sensed(VecEnvWrapper):  # type: ignore[misc]
         gamma: float,
         reward_unit: float | None = None,
         reward_limit: float = 10.0,
+        endless: bool = False,
     ) -> None:
         shape: tuple[int, ...] = venv.observation_space.shape
         seen = shape if frames == 1 else (frames * int(np.prod(shape)),)
@@ -89,6 +92,7 @@ class Sensed(VecEnvWrapper):  # type: ignore[misc]
         self._gamma = gamma
         self._unit = reward_unit
         self._limit = reward_limit
+        self._endless = endless
         self._returns = np.zeros(self.num_envs)
         self._memory = Memory(self.num_envs, frames, shape)
         self._shape = shape
@@ -127,6 +131,7 @@ class Sensed(VecEnvWrapper):  # type: ignore[misc]
             last = self._memory.seen(ended)
             for at, one in zip(ended.tolist(), last, strict=True):
                 infos[at]["terminal_observation"] = one
+                infos[at]["TimeLimit.truncated"] |= self._endless
             self._memory.begin(ended, first)
         else:
             self._memory.add(seen)

@@ -177,6 +177,7 @@ def train(
             gamma=recipe.gamma,
             reward_unit=recipe.reward_unit,
             reward_limit=recipe.reward_limit,
+            endless=recipe.endless,
         )
         model = make_model(plan.algorithm, recipe, env, seed=plan.seed, logs=str(folder / LOGS))
         before = _restore(model, env, path) if resume and path.exists() else 0

@@ -93,6 +93,7 @@ def test_infos_come_only_when_asked_for():
     assert all(info["cost_usd"] > 0 for info in steps(env, 1)[0][3])
 
 
+@pytest.mark.timeout(400)  # the simulator is compiled on the first call
 def test_masks_are_rows_of_the_environments():
     def batch(number):
         return gym.make_vec(
@@ -159,3 +160,17 @@ def test_an_episode_that_is_cut_off_earns_the_value_of_its_last_observation():
     bootstrapped, infos = rewards(lambda seen: np.full(len(seen), 8, np.float32))
     assert not any("TimeLimit.truncated" in info for info in infos)
     assert (bootstrapped - plain).tolist() == [[0, 0]] * 4 + [[pytest.approx(4)] * 2]
+
+
+def test_an_end_is_no_gain_where_all_rewards_are_negative():
+    env = Sensed(
+        VectorEnvs([scaling(1, influx=[10**6] * 9, max_episode_steps=50)]),
+        scale="none",
+        frames=1,
+        gamma=0.5,
+        endless=True,
+    )
+    env.reset()
+    made = steps(env, 9)
+    (at,) = [step[3][0] for step in made if step[2][0]][:1]
+    assert at["TimeLimit.truncated"] is True
