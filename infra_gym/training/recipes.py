@@ -34,7 +34,7 @@ class Recipe(Strict):
     reward_limit: float = Field(default=10.0, gt=0)
     """Rewards are cut at so many units: a step that goes wholly wrong must not drown the rest."""
     endless: bool = False
-    """Whether an episode's end is treated as a cut: where rewards are negative, ending is a gain."""
+    """Whether ends are taken for cuts, see :class:`~infra_gym.training.sensed.Sensed`."""
     rows: bool = False
     """Whether one small network scores each row of the observation, and each row is an action."""
     hidden: tuple[int, ...] = (64, 64)
