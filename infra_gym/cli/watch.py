@@ -46,6 +46,7 @@ def watch(
             elif signals.times or made == (steps or _MOST_STEPS):
                 ended = f"after {made} steps"
     env.close()
+    metrics: dict[str, Any] = info.get("metrics", {})
     document = {
         "id": identifier,
         "agent": name,
@@ -53,9 +54,9 @@ def watch(
         "steps": made,
         "ended": ended,
         "reward": total,
-        "metrics": info.get("metrics", {}),
+        "metrics": metrics,
     }
-    rows = [("steps", made), ("ended", ended), ("reward", total), *document["metrics"].items()]
+    rows = [("steps", made), ("ended", ended), ("reward", total), *metrics.items()]
     output.result(document, table("SUMMARY", ">", rows=rows))
     if signals.first is not None:
         raise typer.Exit(128 + signals.first)

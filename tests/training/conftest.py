@@ -1,4 +1,4 @@
-"""What the tests of training share: they are skipped where Stable-Baselines3 is not installed."""
+"""What the tests of training share; their modules are skipped without Stable-Baselines3."""
 
 from __future__ import annotations
 
@@ -6,21 +6,11 @@ import importlib.util
 
 import pytest
 
-_MISSING = 'Stable-Baselines3 is not installed: pip install -e ".[train]"'
-_THERE = all(importlib.util.find_spec(name) for name in ("stable_baselines3", "sb3_contrib"))
-
-collect_ignore_glob = [] if _THERE else ["test_[!w]*.py"]
-
-
-@pytest.fixture(autouse=True)
-def _needs_library() -> None:
-    if not _THERE:
-        pytest.skip(_MISSING)
-
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
-    if _THERE:
+    """A busy machine's threads wait for each other."""
+    if importlib.util.find_spec("torch") is not None:
         import torch
 
         torch.set_num_threads(1)
