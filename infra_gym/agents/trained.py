@@ -30,9 +30,7 @@ class TrainedAgent:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._model = read(path)
-        self._memory = self._new_memory()
         self._fresh = True
-        self._env: Any = None
 
     def reset(self, seed: int, env: gym.Env[Any, Any]) -> None:  # noqa: ARG002
         """See :class:`infra_gym.agents.base.Agent`.
@@ -42,22 +40,22 @@ class TrainedAgent:
         """
         document = self._model.document
         identifier = environment_id(env)
+        shape, sizes = env.observation_space.shape or (), action_sizes(env.action_space)
         if identifier != document.environment:
             raise UsageError(
                 f"The model {self._path} is for {document.environment}, and this is {identifier}.",
                 next_command=f"infra-gym train {identifier}",
             )
-        found = (env.observation_space.shape, action_sizes(env.action_space))
-        wanted = (document.observation_shape, document.actions)
-        if found != wanted:
+        if not self._fits(shape, sizes):
             raise UsageError(
-                f"The model {self._path} takes observations of shape {wanted[0]} and chooses from "
-                f"{_times(wanted[1])} actions; this environment gives {found[0]} and has "
-                f"{_times(found[1])}.",
+                f"The model {self._path} takes observations of shape {document.observation_shape} "
+                f"and chooses from {_times(document.actions)} actions; this environment gives "
+                f"{shape} and has {_times(sizes)}.",
                 next_command="make the environment as it was in training (its actions too), or "
                 f"infra-gym train {identifier}",
             )
-        self._memory = self._new_memory()
+        self._sizes = sizes or ()
+        self._memory = Memory(1, document.frames, shape)
         self._fresh = True
         self._env = env.unwrapped
 
@@ -71,16 +69,19 @@ class TrainedAgent:
             self._memory.add(seen)
         document = self._model.document
         masks = self._masks(info) if document.masked else None
-        actions = best(self._model.network.scores(self._memory.seen()), document.actions, masks)[0]
+        actions = best(self._model.network.scores(self._memory.seen()), self._sizes, masks)[0]
         return int(actions[0]) if len(actions) == 1 else actions
 
     def _masks(self, info: dict[str, Any]) -> Any:
         mask = info["action_mask"] if "action_mask" in info else self._env.action_masks()
         return np.asarray(mask, dtype=np.bool_)[None]
 
-    def _new_memory(self) -> Memory:
+    def _fits(self, shape: tuple[int, ...], sizes: tuple[int, ...] | None) -> bool:
+        """Whether the spaces are the model's; one that scores rows takes any number of them."""
         document = self._model.document
-        return Memory(1, document.frames, document.observation_shape)
+        if document.rows:
+            return shape[1:] == document.observation_shape[1:] and sizes == shape[:1]
+        return shape == document.observation_shape and sizes == document.actions
 
 
 def environment_id(env: gym.Env[Any, Any]) -> str | None:

@@ -93,17 +93,19 @@ _SCALING = Recipe(
     rollout=64,
 )
 _BATCH = Recipe(
-    steps=1_000_000,
-    arguments=({"decision": "head", "backfill": "easy"},),
-    environments=64,
+    steps=1_300_000,
+    arguments=(  # what scores rows plays with any number of them, and of jobs
+        {"decision": "head", "backfill": "easy", "jobs": 128, "max_queue": 32},
+    ),
+    environments=512,
     scale="shares",
     rows=True,
     hidden=(16,),
     gamma=1.0,
     trace=0.99,
-    rollout=256,
-    batch=2048,
-    epochs=5,
+    learning_rate=3e-3,
+    rollout=128,
+    batch=8192,
 )
 _ANY = Recipe(steps=200_000, batch=256, rollout=128)
 

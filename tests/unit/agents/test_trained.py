@@ -100,6 +100,25 @@ def test_rows_are_scored_one_by_one_and_masked(tmp_path):
     assert best(np.array([[1, 2, 0, 3, 1]], np.float32), (2, 3)).tolist() == [[1, 1]]
 
 
+def test_a_policy_of_rows_takes_any_number_of_them(tmp_path):
+    class Rows(gym.Env):
+        spec = gym.spec("Plain-v0")
+
+        def __init__(self, shape):
+            self.observation_space = spaces.Box(0, 9, shape, np.float32)
+            self.action_space = spaces.Discrete(shape[0])
+
+    trained = {"observation_shape": (2, 2), "actions": (2,), "rows": True}
+    agent = make_agent(str(written(tmp_path / "model.zip", [[1, -1]], **trained)))
+    for rows in (3, 5):
+        agent.reset(1, Rows((rows, 2)))
+        seen = np.zeros((rows, 2))
+        seen[rows - 1] = 9, 0
+        assert actions(agent, [seen]) == [rows - 1]
+    with pytest.raises(UsageError, match=r"observations of shape \(2, 2\)"):
+        agent.reset(1, Rows((3, 3)))
+
+
 def test_a_mask_comes_from_the_info(tmp_path):
     path = written(tmp_path / "model.zip", [[1, 0], [0, 1], [-1, -1]], masked=True)
     agent = make_agent(str(path))
