@@ -9,7 +9,6 @@ from pydantic import Field
 
 from infra_gym.agents.senses import Kind
 from infra_gym.settings.strict import Strict
-from infra_gym.workloads.splits import complete, loads_of
 
 Algorithm = Literal["ppo", "dqn", "maskable-ppo"]
 
@@ -63,20 +62,22 @@ class Recipe(Strict):
     """DQN: share of the training in which random actions become rare."""
 
 
-_WEBAPP_LOADS = (
-    *map(complete, loads_of("training").workloads.values()),
+_WEBAPP_LOADS: tuple[dict[str, Any], ...] = (  # none is of the tuning or the held-out split
+    {"profile": "daily", "mean_rps": 60, "period_s": 900},
+    {"profile": "daily", "mean_rps": 90, "period_s": 1500},
     {"profile": "sine", "mean_rps": 70, "period_s": 1200, "amplitude": 0.6},
-    {"profile": "random", "mean_rps": 80, "hold_s": 300},
+    {"profile": "random", "mean_rps": 60, "hold_s": 300},
+    {"profile": "bursty", "mean_rps": 60},
+    {"profile": "flash_crowd", "mean_rps": 50, "period_s": 3600, "peak": 5},
+    {"profile": "ramp", "mean_rps": 80, "duration_s": 9000, "growth": 6},
+    {"profile": "constant", "mean_rps": 100},
 )
-
 _WEBAPP = Recipe(
-    steps=4_500_000,
+    steps=4_000_000,
     arguments=tuple({"workload": load} for load in _WEBAPP_LOADS),
     environments=2048,
     frames=4,
-    gamma=0.97,
-    reward_unit=0.0005,  # a replica costs 0.000075 a step
-    reward_limit=20,
+    gamma=0.95,
 )
 _SCALING = Recipe(
     steps=2_000_000,
