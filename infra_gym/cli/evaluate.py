@@ -6,12 +6,13 @@ import contextlib
 import signal
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra_gym.cli.options import Environment, Project, Target
+from infra_gym.cli.options import Environment, Project, Target, Yes
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.run import ActionMode
 from infra_gym.cli.signals import Signals
@@ -98,6 +99,7 @@ def evaluate(
             dir_okay=False,
         ),
     ] = None,
+    yes: Yes = False,
 ) -> None:
     """Let agents play the same episodes, and tell how they did: means, and how sure they are.
 
@@ -105,6 +107,7 @@ def evaluate(
     lost worker is replaced, and what it had made is destroyed. Ctrl-C destroys everything and tells
     what was played; once more stops at once.
     """
+    from infra_gym.cli.consent import may_spend
     from infra_gym.evaluation.arena import Arena
     from infra_gym.evaluation.evaluate import cases_of
     from infra_gym.evaluation.logs import Logs
@@ -124,6 +127,9 @@ def evaluate(
         action=action.value if action else None,
         steps=steps,
     )
+    if arena.has_log and arena.target == "do":
+        spend = may_spend(output, identifier, target="do", yes=yes, times=workers or 1)
+        arena = replace(arena, spend_money=spend)
     name = Path(identifier.replace(":", "-")).stem
     path = log or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     logs = Logs(path if arena.has_log else None, workers=workers is not None)

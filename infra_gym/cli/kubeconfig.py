@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -42,7 +41,8 @@ def kubeconfig(
 ) -> None:  # fmt: skip
     """Print a kubeconfig for a stack's cluster, with the stack's namespace as its default.
 
-    It holds the same credentials as the one that the stack was made with.
+    It holds the same credentials as the one that the stack was made with; on target do new ones,
+    got from the account, which end two hours after the stack's expiry.
     """
     from infra_gym.cli.reached import cluster_of, namespace_of
     from infra_gym.cli.selection import select
@@ -66,11 +66,10 @@ def kubeconfig(
 
 def _write(file: Path, text: str) -> None:
     """Make the file so that nobody else can read it, not even for a moment."""
+    from infra_gym.stack.access import write_secret
+
     try:
-        file.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with os.fdopen(os.open(file, flags, 0o600), "w", encoding="utf-8") as opened:
-            opened.write(text)
+        write_secret(file, text)
     except OSError as error:
         raise UsageError(
             f"{file} cannot be written: {error.strerror}", next_command="--output ANOTHER_FILE"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra_gym.cli.options import Environment, Project, Target
+from infra_gym.cli.options import Environment, Project, Target, Yes
 from infra_gym.cli.output import Output, command, mark, shown, styled, table
 from infra_gym.cli.own import own_folder, reminder
 from infra_gym.definitions.parts import short_name
@@ -171,12 +171,16 @@ def apply(
     target: Target = None,
     project: Project = None,
     environment: Environment = None,
+    yes: Yes = False,
 ) -> None:
     """Apply a stack's layers, or some of them; after a failure, the same again resumes."""
+    from infra_gym.cli.consent import agreed
     from infra_gym.cli.selection import select
 
     selection = select(names, project=project, environment=environment, target=target, new=True)
     inputs = selection.inputs(var or ())
+    if agreed(output, selection.stack(), yes=yes, layers=selection.chosen, inputs=inputs):
+        selection = selection.allowed_to_spend()
     output.note(f"Stack {selection.name} on target {selection.target}")
     with _working(output, selection, selection.command_layers) as stack:
         try:

@@ -55,7 +55,7 @@ def logs(
     project: Project = None,
     environment: Environment = None,
 ) -> None:
-    """Show what a stack's programs said last: processes on local, pods on k8s."""
+    """Show what a stack's programs said last: processes on local, pods on k8s and do."""
     from infra_gym.cli.selection import select
 
     if follow and output.json:

@@ -14,6 +14,7 @@ from infra_gym.cli import (
     backend,
     batch,
     calibrate,
+    cost,
     doctor,
     envs,
     evaluate,
@@ -26,6 +27,7 @@ from infra_gym.cli import (
     serve,
     sweep,
     train,
+    verify_account,
 )
 
 EPILOG = (
@@ -78,6 +80,8 @@ kubeconfig.register(app)
 doctor.register(app)
 sweep.register(app)
 rehearse.register(app)
+cost.register(app)
+verify_account.register(app)
 
 
 def main() -> None:

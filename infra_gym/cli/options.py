@@ -20,6 +20,10 @@ Environment = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", help="On do: yes, the account may be billed; do not ask."),
+]
 Target = Annotated[
     str | None,
     typer.Option(

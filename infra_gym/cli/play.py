@@ -83,6 +83,11 @@ class Play:
         )
 
     @property
+    def terraform_version(self) -> str | None:
+        """Program and version, such as ``terraform 1.11.4``; ``None`` where there is no stack."""
+        return None if self._stack is None else self._stack.terraform_version
+
+    @property
     def _stack(self) -> Stack | None:
         return getattr(self.env.world, "stack", None)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from infra_gym.cli.options import Environment, Project, Target
+from infra_gym.cli.options import Environment, Project, Target, Yes
 from infra_gym.cli.output import Output, command
 from infra_gym.errors import UsageError
 
@@ -47,12 +47,14 @@ def probe(
     budget_usd: Annotated[
         float | None, typer.Option(help="Stop when so much is spent.", show_default=False)
     ] = None,
+    yes: Yes = False,
 ) -> None:
     """Climb a staircase of load and replicas on a live environment, then destroy everything.
 
     The run log is what `infra-gym calibrate` reads. Ctrl-C ends the probe and destroys everything;
     the log up to then can be used.
     """
+    from infra_gym.cli.consent import may_spend
     from infra_gym.cli.dashboard import choose
     from infra_gym.cli.episode import Episode
     from infra_gym.cli.play import Play, make_folder, stop_at_once
@@ -79,6 +81,14 @@ def probe(
             "A probe measures a live environment; the target sim is what it calibrates.",
             next_command=f"infra-gym probe {identifier} --target local",
         )
+    spend = may_spend(
+        output,
+        identifier,
+        target=place.target,
+        yes=yes,
+        interval_s=place.interval_s,
+        budget_usd=budget_usd,
+    )
     staircase = planned(place)
     episode = Episode(definition)
     view = choose(output, episode, steps)
@@ -90,6 +100,7 @@ def probe(
         interval_s=place.interval_s,
         workload=staircase.workload,
         budget_usd=budget_usd,
+        spend_money=spend,
         action="absolute",
         log=path,
         on_event=view.on_event,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from infra_gym.testing.object_store import ObjectStore
 
 _BUCKET = "rehearsal"
+_PROJECT = "rehearsal"
 _ENDED_WELL = 0
 
 
@@ -54,32 +56,58 @@ def rehearse(
     """Run an environment on target do against a fake DigitalOcean; nothing is billed.
 
     Terraform, its digitalocean and kubernetes providers and the pods are real; the account and the
-    Space that holds the state are not. Exit code 1: the run failed, or something was left.
+    Space that holds the state are not. Exit code 1: a command failed, or something was left in the
+    account or in the cluster.
     """
+    from infra_gym.definitions.catalog import find_definition
+    from infra_gym.stack import unique_name
+
+    name = unique_name(find_definition(identifier).id, "rehearsal")
     folder = tempfile.mkdtemp(prefix="infra-gym-rehearsal-")
+    behind = kubeconfig or _kubeconfig()
     with ExitStack() as open_:
-        account, store = _fakes(open_, kubeconfig or _kubeconfig())
+        account, store = _fakes(open_, behind)
         environ = _environ(account, store, Path(folder))
-        _program(["backend", "create", "--quiet"], environ)
         run = ["run", identifier, "--target", "do", "--agent", agent, "--steps", str(steps)]
+        run += ["-p", _PROJECT, "-e", name]
         run += [] if interval is None else ["--interval", str(interval)]
         run += ["--log", str(Path(folder) / "run.jsonl")]
         run += ["--quiet"] if output.quiet or output.json else []
-        code = _program(run, environ)
+        code = _all_of([["backend", "create", "--quiet"], run], environ)
+        namespaces = _namespaces(behind, name)
         left, bill = account.left(), account.bill_usd()
+    metered = _metered(Path(folder) / "run.jsonl")
     output.result(
         {
             "exit_code": code,
+            "namespaces": namespaces,
             "left": [{"kind": one.kind, "name": one.name} for one in left],
             "bill_usd": float(bill),
+            "metered_usd": metered,
             "requests": len(account.requests),
             "log": Path(folder) / "run.jsonl",
         },
+        *(
+            []
+            if code == _ENDED_WELL
+            else [styled("red", f"A command failed with exit code {code}.")]
+        ),
         *_told(left),
+        *_told_of_namespaces(namespaces),
         f"The account would have been billed ${bill}, after {len(account.requests)} requests.",
+        *([] if metered is None else [f"The run's own meter came to ${metered:.2f}."]),
     )
-    if code != _ENDED_WELL or left:
+    if code != _ENDED_WELL or left or namespaces:
         raise typer.Exit(1)
+
+
+def _metered(log: Path) -> float | None:
+    """What the run says that it was billed; ``None`` where it has not come to its end."""
+    if not log.is_file():
+        return None
+    last = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+    found = last.get("info", {}).get("bill") if last["kind"] == "close" else None
+    return None if found is None else float(found["usd"])
 
 
 def _fakes(open_: ExitStack, kubeconfig: Path) -> tuple[FakeDigitalOcean, ObjectStore]:
@@ -120,6 +148,24 @@ def _environ(account: FakeDigitalOcean, store: ObjectStore, folder: Path) -> dic
     }
 
 
+def _all_of(commands: Sequence[Sequence[str]], environ: Mapping[str, str]) -> int:
+    """Run commands until one fails; the last one's exit code."""
+    code = _ENDED_WELL
+    for command_line in commands:
+        code = _program(command_line, environ)
+        if code != _ENDED_WELL:
+            break
+    return code
+
+
+def _namespaces(kubeconfig: Path, environment: str) -> list[str]:
+    """What the rehearsal has left in the cluster behind."""
+    from infra_gym.clouds.kubernetes import Cluster
+
+    with Cluster.connect(kubeconfig) as cluster:
+        return cluster.namespaces(_PROJECT, environment)
+
+
 def _program(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run this program as a user would; its exit code. What it prints goes to standard error.
 
@@ -154,3 +200,13 @@ def _told(left: Sequence[Resource]) -> list[Any]:
         return [styled("green", "Nothing is left in the account.")]
     rows = [(one.kind, one.name) for one in left]
     return [styled("red", "Left in the account:"), table("KIND", "NAME", rows=rows)]
+
+
+def _told_of_namespaces(names: Sequence[str]) -> list[Any]:
+    if not names:
+        return []
+    command_line = f"kubectl delete namespace {' '.join(names)}"
+    return [
+        styled("red", "Left in the cluster behind: "),
+        f"{', '.join(names)}. Next: {command_line}",
+    ]

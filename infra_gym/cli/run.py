@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from infra_gym.cli.options import Environment, Project, Target
+from infra_gym.cli.options import Environment, Project, Target, Yes
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.signals import Signals
 from infra_gym.cli.variables import pairs, value
@@ -21,6 +21,7 @@ _SUMMARY = {
     "ended": ("ended", ""),
     "reward": ("reward", ""),  # its unit is the definition's
     "cost_usd": ("cost", "$"),
+    "billed_usd": ("billed, with start and teardown", "$"),
     "requests": ("requests", ""),
     "slo_share": ("within the SLO", "%"),
     "latency_p95_mean_s": ("latency p95, mean", "s"),
@@ -100,6 +101,7 @@ def run(
         typer.Option("--randomise", help="Draw the simulator's parameters from the calibration."),
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end.")] = False,
+    yes: Yes = False,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -112,6 +114,7 @@ def run(
     Ctrl-C ends the episode and destroys everything; once more stops at once and tells what is left.
     """
     from infra_gym.agents import make_agent
+    from infra_gym.cli.consent import may_spend
     from infra_gym.cli.dashboard import choose
     from infra_gym.cli.episode import Episode
     from infra_gym.cli.play import Play, make_folder, stop_at_once
@@ -126,6 +129,9 @@ def run(
         watch(output, identifier, agent, player, steps=steps, seed=seed)
         return
     definition = find_definition(identifier)
+    spend = may_spend(
+        output, identifier, target=target, yes=yes, interval_s=interval, budget_usd=budget_usd
+    )
     path = log or Path("runs") / f"{definition.id}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     wanted = min(steps or definition.max_episode_steps, definition.max_episode_steps)
     episode = Episode(definition)
@@ -142,6 +148,7 @@ def run(
         randomise=randomise,
         budget_usd=budget_usd,
         max_seconds=max_seconds,
+        spend_money=spend,
         keep=keep,
         log=path,
         on_event=view.on_event,
@@ -168,6 +175,7 @@ def run(
         "agent": agent,
         "seed": seed,
         **episode.summary(),
+        "billed_usd": None if env.bill is None else env.bill.usd,
         "kept": keep,
         "log": path,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from infra_gym.cli.variables import pairs, value
@@ -60,6 +60,10 @@ class Selection:
     def command_layers(self) -> tuple[str, ...]:
         """The layers that the command is for."""
         return self.layers if self.chosen is None else self.chosen
+
+    def allowed_to_spend(self) -> Selection:
+        """The same, where somebody has agreed that an account is billed."""
+        return replace(self, settings=self.settings.model_copy(update={"spend_money": True}))
 
     def stack(self, on_event: OnEvent | None = None) -> Stack:
         """The stack; nothing is touched yet."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from infra_gym.cli.options import Target
+from infra_gym.cli.options import Target, Yes
 from infra_gym.cli.output import Output, command
 from infra_gym.errors import SettingsError, UsageError, did_you_mean
 
@@ -78,6 +78,7 @@ def serve(
             show_default="RAY_ADDRESS, else Ray is started on this machine",
         ),
     ] = None,
+    yes: Yes = False,
 ) -> None:
     """Serve environments over TCP, for clients of gym-tcp-api and for infra_gym.remote.client.
 
@@ -108,6 +109,7 @@ def serve(
         _import(module)
     offer = Offer(allow=tuple(allow or ()), target=target)  # type: ignore[arg-type]
     offer.check()
+    offer = replace(offer, spend_money=_may_spend(output, offer, yes=yes))
     level = logging.DEBUG if output.debug else logging.ERROR if output.quiet else logging.INFO
     logging.basicConfig(
         stream=sys.stderr,
@@ -129,6 +131,24 @@ def serve(
         uvloop.run(_serve(output, server))
 
 
+def _may_spend(output: Output, offer: Offer, *, yes: bool) -> bool | None:
+    """Whether clients may have stacks made that an account is billed for."""
+    from infra_gym.cli.consent import ask, summary_of
+    from infra_gym.definitions.catalog import definition_ids, find_definition
+    from infra_gym.settings import load_settings
+
+    if offer.target != "do":
+        return None
+    billed = [
+        one
+        for one in offer.ids()
+        if one in definition_ids() and "do" in find_definition(one).layers
+    ]
+    costs = [f"For each client's {one}: {summary_of(one)}" for one in billed]
+    allowed = yes or load_settings().spend_money
+    return ask(output, "\n".join(costs), yes=allowed) if costs else None
+
+
 @contextmanager
 def _on_ray(
     output: Output, offer: Offer, address: str | None, imports: Sequence[str]
@@ -138,7 +158,9 @@ def _on_ray(
     from infra_gym.distributed.serving import RayOffer
 
     with Cluster(address, workers=0, verbose=output.debug) as cluster:
-        placed = RayOffer(offer.allow, offer.target, cluster=cluster, imports=imports)
+        placed = RayOffer(
+            offer.allow, offer.target, offer.spend_money, cluster=cluster, imports=imports
+        )
         placed.check()
         yield placed
 

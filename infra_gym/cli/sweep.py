@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from infra_gym.cli.output import Output, command, styled, table
-from infra_gym.errors import InfraGymError, UnknownNameError
+from infra_gym.errors import (
+    CloudError,
+    InfraGymError,
+    StackLockedError,
+    UnknownNameError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from infra_gym.clouds.digitalocean import DigitalOcean
     from infra_gym.stack.sweep import Leftover
+
+
+_KIND = {"kubernetes": "cluster", "vpcs": "VPC", "ssh_keys": "SSH key"}
+_HINTS = {
+    "unknown": "What is unknown may be a colleague's. If it is not: infra-gym sweep NAME",
+    "unreadable": "Of what is unreadable, infra-gym sweep NAME clears the account.",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +40,8 @@ def sweep(
         list[str] | None,
         typer.Argument(
             metavar="[NAME]...",
-            help="PROJECT/ENVIRONMENT or a name from the list; default: all orphans.",
+            help="PROJECT/ENVIRONMENT, or a name from the list; default: all that are expired or "
+            "dead.",
         ),
     ] = None,
     dry_run: Annotated[
@@ -35,37 +50,52 @@ def sweep(
     expired: Annotated[
         bool, typer.Option("--expired", help="Only what is past its expiry, not what only died.")
     ] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Take those that are named from runs that are alive.")
+    ] = False,
 ) -> None:
     """Destroy what nobody works on any more: stacks that expired, and stacks whose run died.
 
     It looks at the ledgers of the state backend and, where there is a token, at the DigitalOcean
-    account. What is in no ledger that it can see and has not expired is listed, and destroyed only
-    when it is named. Exit code 1: something could not be destroyed.
+    account. By a ledger it knows the order; what the account still has then is deleted there:
+    clusters with the load balancers and volumes that Kubernetes made, tags last. What is in no
+    ledger that it can see and has not expired may be a colleague's: it is listed, and destroyed
+    only when it is named. Exit code 1: something could not be destroyed, or not be looked at.
     """
     from infra_gym.clouds.digitalocean_runs import find_runs
     from infra_gym.settings import load_settings
     from infra_gym.stack.ledger import now
     from infra_gym.stack.storage import open_storage
-    from infra_gym.stack.sweep import choose, find_leftovers
+    from infra_gym.stack.sweep import choose, find_leftovers, unlisted
 
+    if live and not names:
+        raise UsageError(
+            "--live needs names: it takes stacks from runs that are alive",
+            next_command="infra-gym sweep --live PROJECT/ENVIRONMENT",
+        )
     account = _account(output)
-    runs = find_runs(account) if account else []
+    problems: dict[str, CloudError] = {}
+    runs = find_runs(account, on_problem=problems.__setitem__) if account else []
     leftovers = find_leftovers(open_storage(load_settings()), runs, moment=now())
     try:
         chosen = choose(leftovers, names or (), expired_only=expired)
     except KeyError as error:
         known = [one.name for one in leftovers]
         raise UnknownNameError("stack", str(error.args[0]), known) from None
+    if not live:
+        _refuse_live(chosen)
     failed = {} if dry_run else _destroy_all(output, account, chosen)
     output.result(
         {
             "leftovers": [_document(one) for one in leftovers],
             "swept": [] if dry_run else [one.name for one in chosen if one.name not in failed],
             "failed": failed,
+            "not_listed": {kind: error.message for kind, error in problems.items()},
         },
         *_lines(leftovers, chosen, failed, dry_run=dry_run),
+        *([styled("red", str(unlisted(problems)))] if problems else []),
     )
-    if failed:
+    if failed or problems:
         raise typer.Exit(1)
 
 
@@ -78,34 +108,35 @@ def _account(output: Output) -> DigitalOcean | None:
     return None
 
 
+def _refuse_live(chosen: list[Leftover]) -> None:
+    for one in chosen:
+        if one.verdict == "live":
+            raise StackLockedError(
+                f"{one.name} is alive: {one.owner} works on it.",
+                next_command=f"wait until that run ends; to take it away from that run and destroy "
+                f"it: infra-gym sweep --live {one.name}",
+            )
+
+
 def _destroy_all(
     output: Output, account: DigitalOcean | None, chosen: list[Leftover]
 ) -> dict[str, str]:
     """What went wrong, by name; one that fails does not keep the others."""
+    from infra_gym.stack.sweep import destroy_leftover
+
     failed = {}
     for one in chosen:
-        output.note(f"Sweeping {one.name}")
+        output.note(f"Sweeping {one.name} ({one.verdict})")
         try:
-            _destroy(output, account, one)
+            destroy_leftover(
+                one,
+                account=account,
+                destroy_stack=functools.partial(_destroy_stack, output, one),
+                on_gone=lambda thing: output.note(f"  deleted {thing.kind}/{thing.name}"),
+            )
         except InfraGymError as error:
             failed[one.name] = str(error)
     return failed
-
-
-def _destroy(output: Output, account: DigitalOcean | None, one: Leftover) -> None:
-    """Through the ledger where there is one, which knows the order; then what remains."""
-    from infra_gym.clouds.digitalocean_runs import destroy_run, find_runs
-
-    if one.record is not None:
-        _destroy_stack(output, one)
-    if account is None or not one.cloud:
-        return
-    names = {run.name for run in one.cloud}
-    for run in find_runs(account, before=one.cloud):
-        if run.name in names:
-            destroy_run(
-                account, run, on_gone=lambda thing: output.note(f"  {thing.kind}/{thing.name}")
-            )
 
 
 def _destroy_stack(output: Output, one: Leftover) -> None:
@@ -113,11 +144,12 @@ def _destroy_stack(output: Output, one: Leftover) -> None:
     from infra_gym.cli.selection import select
 
     selection = select((), project=one.project, environment=one.environment, target=None)
-    with (
-        progress(output, tuple(reversed(selection.layers))) as on_event,
-        selection.stack(on_event) as stack,
-    ):
-        stack.destroy()
+    with progress(output, tuple(reversed(selection.layers))) as on_event:
+        stack = selection.stack(on_event)
+        if one.verdict == "live":
+            stack.unlock()
+        with stack:
+            stack.destroy()
 
 
 def _lines(
@@ -129,8 +161,8 @@ def _lines(
         (
             one.name,
             one.verdict,
-            f"{one.expires:%Y-%m-%d %H:%M} UTC",
-            one.record.target if one.record else "do",
+            f"{one.expires:%Y-%m-%d %H:%M} UTC" if one.expires else "not known",
+            _target(one),
             _what(one),
             _outcome(one, chosen, failed, dry_run=dry_run),
         )
@@ -138,9 +170,15 @@ def _lines(
     ]
     lines: list[Any] = [table("NAME", "VERDICT", "EXPIRES", "TARGET", "WHAT", "SWEEP", rows=rows)]
     lines += [styled("red", f"{name}: ", problem) for name, problem in failed.items()]
-    if any(one.verdict == "unknown" and one not in chosen for one in leftovers):
-        lines.append("What is unknown may be a colleague's. If it is not: infra-gym sweep NAME")
+    spared = {one.verdict for one in leftovers if one not in chosen}
+    lines += [hint for verdict, hint in _HINTS.items() if verdict in spared]
     return lines
+
+
+def _target(one: Leftover) -> str:
+    if one.record is not None:
+        return one.record.target
+    return "do" if one.cloud else "not known"
 
 
 def _outcome(
@@ -154,10 +192,19 @@ def _outcome(
 
 
 def _what(one: Leftover) -> str:
-    layers = ", ".join(one.record.layers) if one.record else ""
+    """Its layers, what the account has of it, and who works on it."""
     things = [thing.kind for run in one.cloud for thing in run.things]
-    counted = ", ".join(f"{things.count(kind)} {kind}" for kind in dict.fromkeys(things))
-    return "; ".join(part for part in (layers, counted) if part)
+    parts = [_counted(len(one.record.layers), "layer")] if one.record else []
+    parts += [
+        _counted(things.count(kind), _KIND.get(kind, kind.removesuffix("s").replace("_", " ")))
+        for kind in dict.fromkeys(things)
+    ]
+    text = ", ".join(parts)
+    return f"{text}; used by {one.owner}" if one.verdict == "live" else text
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _document(one: Leftover) -> dict[str, object]:

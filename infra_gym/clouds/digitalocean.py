@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import yaml
 
+from infra_gym.cost import LISTED, PriceTable
 from infra_gym.errors import CloudError, CloudMissingError, CloudRefusedError, SettingsError
 
 if TYPE_CHECKING:
@@ -22,6 +24,13 @@ TOKENS = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN")
 """Environment variables that Terraform's provider reads a token from, in its order."""
 ENDPOINT = "DIGITALOCEAN_API_URL"
 """Environment variable that names another API, such as a fake one."""
+
+NEW_TOKEN = (
+    f"check that the token in {TOKENS[0]} is not expired and may read and write; make a new one at "
+    f"https://cloud.digitalocean.com/account/api/tokens, export {TOKENS[0]}=..., and repeat the "
+    "command: what is there already goes on"
+)
+"""What to do where an account does not accept a token."""
 
 _TIMEOUT_S = 30
 _RETRIES = 4
@@ -60,14 +69,15 @@ class DigitalOcean:
             f"export {TOKENS[0]}=...",
         )
 
-    def email(self) -> str:
-        """Whose account it is."""
-        return str(self._call("read the account", self._client.account.get)["account"]["email"])
+    def identity(self) -> str:
+        """What tells the account from all others: its team's UUID, for a team owns what is made."""
+        told = self._call("read the account", self._client.account.get)["account"]
+        return str((told.get("team") or {}).get("uuid") or told["uuid"])
 
-    def prices(self) -> dict[str, float]:
-        """US dollars per hour of every size of droplet and node."""
-        sizes = self.listed("sizes")
-        return {size["slug"]: float(size["price_hourly"]) for size in sizes}
+    def prices(self) -> PriceTable:
+        """Prices, with those of all sizes of droplets and nodes as this account is offered them."""
+        sizes = {size["slug"]: float(size["price_hourly"]) for size in self.listed("sizes")}
+        return LISTED.of_account(sizes, datetime.now(UTC).strftime("%Y-%m-%d"))
 
     def kubeconfig(self, cluster: str, seconds: int) -> str:
         """A kubeconfig of a managed cluster, as YAML; a secret.
@@ -122,6 +132,19 @@ class DigitalOcean:
                 return found
             page += 1
 
+    def members(self, vpc: str) -> list[str]:
+        """What lies in a VPC and keeps it from being deleted, as ``KIND NAME (ID)``."""
+        call = self._client.vpcs.list_members
+        told = self._call("look what is in the VPC", call, vpc, per_page=_PER_PAGE)["members"]
+        return [
+            "{kind} {name} ({identity})".format(
+                kind=str(one["urn"]).split(":")[1],
+                name=one.get("name", ""),
+                identity=str(one["urn"]).rpartition(":")[2],
+            )
+            for one in told
+        ]
+
     def delete(self, kind: str, identity: Any) -> None:
         """Delete one thing; a cluster with the load balancers and volumes that it made.
 
@@ -149,7 +172,8 @@ class DigitalOcean:
         try:
             answered = call(*arguments, **named)
         except HttpResponseError as error:
-            raise _refused(what, error.status_code or 0, error.message) from error
+            said = getattr(error.error, "message", None) or error.message
+            raise _refused(what, error.status_code or 0, said) from error
         except AzureError as error:
             raise CloudError(
                 f"DigitalOcean does not answer: {what}: {error}",
@@ -199,9 +223,7 @@ def _refused(what: str, status: int, message: str) -> CloudError:
     if status in (401, 403) and "member" not in message:
         return CloudRefusedError(
             words,
-            next_command=f"check that the token in {TOKENS[0]} is not expired and may read and "
-            "write; make a new one at https://cloud.digitalocean.com/account/api/tokens, and "
-            "repeat the command: what is there already goes on",
+            next_command=NEW_TOKEN,
         )
     if status == 404:
         return CloudMissingError(words)

@@ -219,6 +219,12 @@ class Cluster:
             return True
         return bool(found.get("status", {}).get("phase") == "Terminating")
 
+    def namespaces(self, project: str, environment: str) -> list[str]:
+        """The namespaces that stacks of this project and environment made, and that are there."""
+        labels = f"infra-gym/project={project},infra-gym/environment={environment}"
+        found = self._calls.ask(self._calls.core.list_namespace, label_selector=labels)
+        return sorted(str(one["metadata"]["name"]) for one in found["items"])
+
     def dry_run(self, function: Callable[..., Any], *arguments: Any, body: dict[str, Any]) -> None:
         """Have the server check an object, policies included, and not make it.
 
@@ -288,6 +294,20 @@ class Cluster:
             f"{self._forwards[service].failure or failure}.",
             next_command="infra-gym doctor --target k8s shows which ways are open",
         )
+
+    def renew(self, kubeconfig: Path) -> None:
+        """Go on with newer credentials; ways to services stay as they are.
+
+        Args:
+            kubeconfig: A file for the same cluster, whose current context is taken.
+
+        Raises:
+            ClusterError: It is broken.
+        """
+        source = Kubeconfig.find(kubeconfig)
+        access = source.access(None)
+        self._credentials.replace(access)
+        self._source, self._access = source, access
 
     def close(self) -> None:
         """End port-forwards, give connections back, remove the certificates' files."""

@@ -1,20 +1,24 @@
 """What a kubeconfig's user shows to the API server: certificate, token, or a program's answer.
 
 Certificates must lie in files for TLS. Ours lie in a folder of their own that only its owner can
-enter, and go with :meth:`Credentials.close`, or at the latest when Python ends.
+enter, and go with :meth:`Credentials.close`, or at the latest when Python ends. What a process that
+was killed has left, the next one removes.
 """
 
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +28,11 @@ from infra_gym.clouds.kubernetes_config import Access, data_or_file, read_file
 from infra_gym.errors import ClusterError, ClusterRefusedError
 
 PLUGIN_DEADLINE_S = 60.0
+FOLDERS = "infra-gym-credentials-"
+"""What the names of folders with secrets begin with; nobody's are removed."""
 _EARLY = timedelta(seconds=60)
+_NEW_S = 60.0
+"""A folder that is made is not held in the same moment."""
 _OLD_PLUGINS = "auth-provider"
 
 
@@ -53,8 +61,11 @@ class Credentials:
         self._lock = threading.Lock()
         self._answer: _Answer | None = None
         self._refuse_unsupported()
-        self._folder = Path(tempfile.mkdtemp(prefix="infra-gym-"))
-        self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        remove_abandoned()
+        self._folder = Path(tempfile.mkdtemp(prefix=FOLDERS))
+        held = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        self._remove = weakref.finalize(self, _remove, self._folder, held)
         try:
             self.ca_file = self._written("ca.pem", access.ca) if access.ca else None
             self.certificate = self._certificate()
@@ -80,6 +91,17 @@ class Credentials:
         with self._lock:
             had, self._answer = self._answer is not None, None
         return had
+
+    def replace(self, access: Access) -> None:
+        """Go on with newer ones of the same user; what is under way ends with the old ones.
+
+        Raises:
+            ClusterError: They cannot be read.
+        """
+        self._access, self._user = access, access.user
+        if access.ca:
+            self._written("ca.pem", access.ca)
+        self._certificate()
 
     def expiry(self) -> datetime | None:
         """When the token ends, where it says so."""
@@ -157,6 +179,26 @@ class Credentials:
             file.write(content)
         new.replace(path)
         return str(path)
+
+
+def remove_abandoned() -> None:
+    """Remove the folders of processes that were killed: nobody holds them any more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*"):
+        with suppress(OSError):  # somebody else's, held, or gone
+            if time.time() - folder.stat().st_mtime < _NEW_S or folder.is_symlink():
+                continue
+            held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(held)
+
+
+def _remove(folder: Path, held: int) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        os.close(held)
 
 
 def _run(plugin: Mapping[str, Any], access: Access) -> str:

@@ -21,10 +21,17 @@ class Budget:
             if value is not None and not value > 0:
                 raise SettingsError(f"{name} must be a positive number, not {value}")
 
-    def exceeded(self, *, usd: float, seconds: float) -> str | None:
-        """Why the run must end, for ``info``; ``None`` while both limits hold."""
-        if self.usd is not None and usd >= self.usd:
-            return f"budget spent: ${usd:.4f} of ${self.usd:g}"
+    def exceeded(self, *, usd: float, seconds: float, reserve_usd: float = 0.0) -> str | None:
+        """Why the run must end, for ``info``; ``None`` while both limits hold.
+
+        Args:
+            usd: What was spent.
+            seconds: Wall-clock seconds since the first reset.
+            reserve_usd: What going on, and then destroying everything, will cost as well.
+        """
+        if self.usd is not None and usd + reserve_usd >= self.usd:
+            more = f", and ${reserve_usd:.4f} are kept for the end" if reserve_usd else ""
+            return f"budget spent: ${usd:.4f} of ${self.usd:g}{more}"
         if self.seconds is not None and seconds >= self.seconds:
             return f"time used up: {seconds:.0f} of {self.seconds:g} s"
         return None

@@ -13,6 +13,19 @@ SECONDS_PER_HOUR = 3600.0
 
 
 @dataclass(frozen=True)
+class Charge:
+    """What an account is billed.
+
+    Attributes:
+        usd: For an interval, US dollars.
+        usd_per_hour: For what stands at its end.
+    """
+
+    usd: float
+    usd_per_hour: float
+
+
+@dataclass(frozen=True)
 class Meter:
     """Costs by a definition's price table."""
 
@@ -29,6 +42,10 @@ class Meter:
         if replicas < 0 or seconds < 0:
             raise ValueError(f"replicas and seconds must not be negative: {replicas}, {seconds}")
         return replicas * self.prices.replica_usd_per_hour * seconds / SECONDS_PER_HOUR
+
+    def charge(self, replicas: float, seconds: float) -> Charge:
+        """The same as a bill tells it; see :meth:`cost_usd`."""
+        return Charge(self.cost_usd(replicas, seconds), self.cost_usd(replicas, SECONDS_PER_HOUR))
 
     def costs_usd(
         self, replicas: NDArray[np.int64], seconds: NDArray[np.float64]

@@ -59,7 +59,7 @@ class RayOffer(Offer):
 
     def make(self, name: str, count: int | None = None) -> AnyEnv:
         """See :meth:`infra_gym.remote.offer.Offer.make`."""
-        plain = Offer(self.allow, self.target)
+        plain = Offer(self.allow, self.target, self.spend_money)
         return cast("AnyEnv", StandIn(plain, self.find(name), count, imports=self.imports))
 
     def interrupt(self, env: AnyEnv | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, SupportsFloat
 
@@ -12,7 +13,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from infra_gym.cost import Budget
+from infra_gym.cost import Bill, Budget, Charge
+from infra_gym.cost.estimate import TEARDOWN_S
 from infra_gym.definitions.models import Definition
 from infra_gym.environments.episode_log import EpisodeLog
 from infra_gym.environments.farewell import Farewell
@@ -91,6 +93,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         self._picture = Picture(definition)
         self._began: float | None = None
         self._spent_usd = 0.0
+        self._billed_usd = 0.0
         self._over: str | None = "reset was not called"
         self._spent: str | None = None
         self._closed = False
@@ -108,7 +111,8 @@ class InfraEnv(gym.Env[Vector, Any]):
             options: ``{"mode": "soft"}`` (default), ``"layer"`` or ``"full"``.
 
         Raises:
-            EpisodeOverError: The budget is spent, or the environment closed.
+            EpisodeOverError: The budget is spent, or does not last for one step and the teardown;
+                or the environment is closed.
             InfraGymError: The world did not get there.
         """
         if self._closed:
@@ -138,6 +142,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         info = self._info(reading, outcome, Move(self.controls, 0.0))
         info["seed"] = schedule_seed
         self._log.reset(outcome, info)
+        self._refuse_to_overspend(reading.bill)
         self._picture.begin(outcome)
         self._render_if_human()
         return outcome.observation, info
@@ -161,11 +166,19 @@ class InfraEnv(gym.Env[Vector, Any]):
         self._failures = 0
         self.controls = dict(move.controls)
         info = self._info(reading, outcome, move)
-        truncated = self._truncate(info)
+        truncated = self._truncate(info, reading.bill)
         self._log.step(action, outcome, info, truncated=truncated)
         self._picture.add(outcome)
         self._render_if_human()
         return outcome.observation, outcome.reward, False, truncated, info
+
+    @property
+    def bill(self) -> Bill | None:
+        """What an account was billed, from the first call until now or the end of the teardown.
+
+        ``None`` where no account is billed. Nobody is asked.
+        """
+        return self.world.bill if isinstance(self.world, LiveWorld) else None
 
     def render(self) -> str | NDArray[np.uint8] | None:
         """The episode so far: text for ``ansi``, uint8 (height, width, 3) for ``rgb_array``."""
@@ -182,7 +195,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         try:
             self._close_world()
         finally:
-            self._log.close()
+            self._log.close({} if self.bill is None else {"bill": asdict(self.bill)})
 
     def _outcome(self, reading: Reading, move: Move, *, cost: bool) -> Outcome:
         outcome = self.task.outcome(
@@ -192,10 +205,18 @@ class InfraEnv(gym.Env[Vector, Any]):
             last_action=move.last_action,
             out_of_bounds=bool(move.clipped),
             empty=reading.empty,
+            billed=self._charge(reading.bill),
         )
         self._spent_usd += outcome.cost_usd
         self._last = outcome
         return outcome
+
+    def _charge(self, bill: Bill | None) -> Charge | None:
+        """What was billed since the reading before; what a start costs is in its reset's."""
+        if bill is None:
+            return None
+        usd, self._billed_usd = bill.usd - self._billed_usd, bill.usd
+        return Charge(usd, bill.usd_per_hour)
 
     def _info(self, reading: Reading, outcome: Outcome, move: Move) -> dict[str, Any]:
         return {
@@ -208,19 +229,39 @@ class InfraEnv(gym.Env[Vector, Any]):
             "clipped": list(move.clipped),
             "tick": reading.tick,
             "time_s": reading.time_s,
+            **({} if reading.bill is None else {"bill": asdict(reading.bill)}),
             **reading.notes,
         }
 
-    def _truncate(self, info: dict[str, Any]) -> bool:
+    def _truncate(self, info: dict[str, Any], bill: Bill | None) -> bool:
         """Whether the budget is spent; then all is torn down, because it would go on costing."""
-        seconds = 0.0 if self._began is None else time.monotonic() - self._began
-        reason = self._budget.exceeded(usd=self._spent_usd, seconds=seconds)
+        reason = self._exceeded(bill)
         if reason is None:
             return False
         info["truncated_because"] = reason
+        self._give_up(reason)
+        return True
+
+    def _refuse_to_overspend(self, bill: Bill | None) -> None:
+        """Tear down at once what an account is billed for, where no step can be paid any more."""
+        reason = None if bill is None else self._exceeded(bill)
+        if reason is not None:
+            self._give_up(reason)
+            raise EpisodeOverError(
+                f"{reason}; everything was torn down",
+                next_command="make a new environment, with a larger budget_usd or max_seconds",
+            )
+
+    def _exceeded(self, bill: Bill | None) -> str | None:
+        """Why there may be no other step, whose cost, and the teardown's, are counted already."""
+        seconds = 0.0 if self._began is None else time.monotonic() - self._began
+        ahead_s = self.place.interval_s + TEARDOWN_S
+        reserve = 0.0 if bill is None else bill.reserve_usd(ahead_s)
+        return self._budget.exceeded(usd=self._spent_usd, seconds=seconds, reserve_usd=reserve)
+
+    def _give_up(self, reason: str) -> None:
         self._spent = self._over = reason
         self._close_world()
-        return True
 
     def _close_world(self) -> None:
         try:

@@ -91,10 +91,10 @@ class EpisodeLog:
                 info=info,
             )
 
-    def close(self) -> None:
-        """Write the last line; harmless when done twice."""
+    def close(self, info: Mapping[str, Any]) -> None:
+        """Write the last line, with what only the end could tell; harmless when done twice."""
         if self._log is not None:
-            self._log.close()
+            self._log.close(info=info)
 
     def _header(self) -> Header:
         return Header(

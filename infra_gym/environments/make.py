@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from infra_gym.clouds.digitalocean_standing import AccountView
 from infra_gym.cost import Budget
 from infra_gym.definitions.catalog import find_definition
 from infra_gym.definitions.models import Definition
@@ -16,6 +17,7 @@ from infra_gym.errors import MissingProgramError, SettingsError, did_you_mean
 from infra_gym.settings import Settings, Target, load_settings
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.stack import Stack
+from infra_gym.stack.costs import billed_layers
 from infra_gym.task.controls import ActionMode
 from infra_gym.task.task import Task
 from infra_gym.terraform.documents import Event
@@ -23,6 +25,7 @@ from infra_gym.worlds.base import World
 from infra_gym.worlds.dry import DryRun
 from infra_gym.worlds.episode import Overrun
 from infra_gym.worlds.live import LiveOptions, LiveWorld
+from infra_gym.worlds.metering import Metering
 from infra_gym.worlds.twins import make_twin
 
 Parameters = WebAppParameters | WebAppSpread | None
@@ -49,6 +52,7 @@ def make(
     max_seconds: float | None = None,
     overrun: Overrun = "mark",
     on_failure: OnFailure = "raise",
+    spend_money: bool | None = None,
     keep: bool = False,
     log: str | Path | None = None,
     on_event: Callable[[str, Event], None] | None = None,
@@ -71,12 +75,14 @@ def make(
         calibration: Of the simulator: the file that ``infra-gym calibrate`` wrote.
         randomise: Draw the simulator's parameters from the calibration's spread, episode by
             episode, as the seed decides; else they are its estimate.
-        budget_usd: US dollars after which an episode is truncated and everything torn down.
+        budget_usd: US dollars after which an episode is truncated and everything torn down; on
+            ``do`` what the account is billed counts, the teardown's cost included.
         max_seconds: Wall-clock seconds after which the same happens.
         overrun: ``mark`` or ``pause``: what happens when the learner takes longer than a tick. The
             live environments of a vector whose steps take turns (``sync``) always do: make that
             vector ``async``, or ``pause``.
         on_failure: ``raise`` (default) or ``truncate``.
+        spend_money: On ``do``: yes, the account may be billed; else the setting of that name.
         keep: Leave what was made when the environment is closed.
         log: Path of the run log.
         on_event: Called with layer and event while Terraform runs.
@@ -97,6 +103,7 @@ def make(
         environment=environment,
         budget_usd=budget_usd,
         max_seconds=max_seconds,
+        spend_money=spend_money,
     )
     place = find_place(found, settings, interval_s, workload)
     parameters = _parameters(found, place, calibration, randomise=randomise)
@@ -202,7 +209,27 @@ def _world(
         folder=settings.data_folder / "runs" / place.project / place.environment,
         workload=place.workload,
         options=_options(settings, place, overrun, on_cluster=stack.on_cluster),
+        metering=_metering(stack),
     )
+
+
+def _metering(stack: Stack) -> Metering | None:
+    """What meters the stack, where an account is billed for it."""
+    if not billed_layers(stack.layers):
+        return None
+    return Metering(
+        _account_view,
+        name=lambda: stack.name_in_account,
+        load=stack.meter_lines,
+        save=stack.keep_meter_lines,
+    )
+
+
+def _account_view() -> AccountView:
+    from infra_gym.clouds.digitalocean import DigitalOcean  # slow to import
+
+    account = DigitalOcean.from_environment()
+    return AccountView(account, account.prices())
 
 
 def _options(

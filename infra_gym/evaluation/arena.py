@@ -36,6 +36,7 @@ class Arena:
         action: ``delta``, ``absolute`` or the definition's own.
         budget_usd: US dollars that it may spend.
         max_seconds: Wall-clock seconds that it may live.
+        spend_money: On ``do``: yes, the account may be billed; else the setting of that name.
         steps: At most so many in an episode; ``None`` for all of them.
         workload: Another load than the definition's.
         has_log: Whether it can keep a run log.
@@ -48,6 +49,7 @@ class Arena:
     action: ActionMode | None = None
     budget_usd: float | None = None
     max_seconds: float | None = None
+    spend_money: bool | None = None
     steps: int | None = None
     workload: Mapping[str, Any] | None = None
     has_log: bool = True
@@ -124,6 +126,7 @@ class Arena:
             action=self.action,
             budget_usd=self.budget_usd,
             max_seconds=self.max_seconds,
+            spend_money=self.spend_money,
             log=log,
         )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +17,8 @@ from infra_gym.evaluation.recordings import (
 from infra_gym.simulators.webapp import WebApp
 from infra_gym.simulators.webapp_parameters import WebAppParameters
 from infra_gym.task.formulas import Formulas
-from infra_gym.worlds.simulated_metrics import SimulatedMetrics
-from infra_gym.worlds.twin_inputs import twin_inputs
+from infra_gym.worlds.measures import WebAppMeasures
+from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 
 class Follower:
@@ -37,8 +36,8 @@ class Follower:
     def __init__(self, recording: Recording, names: tuple[str, ...]) -> None:
         self.recording = recording
         self.names = names
-        self._inputs = twin_inputs(recording.definition)
-        self._metrics = SimulatedMetrics(recording.definition)
+        self._inputs = WebAppInputs.of(recording.definition)
+        self._measures = WebAppMeasures(recording.definition, timeout_s=self._inputs.timeout_s)
         self._formulas = Formulas(recording.definition.metrics)
 
     def run(self, parameters: WebAppParameters, *, age_s: float, chances: int) -> Array:
@@ -50,14 +49,18 @@ class Follower:
             chances: Seed of the balancing, which the live one does not share.
         """
         recording = self.recording
-        app = self._app(parameters, age_s, chances)
-        taking = _taking(app.advance(0.0, recording.initial).ready)
+        app, asked = (
+            self._app(parameters, age_s, chances),
+            self._measures.asked(parameters.overhead_s),
+        )
+        _, by_label, _ = self._measures.single(app.measure(0.0, recording.initial, asked))
+        taking = by_label.get(READY, {})
         rows, tick = [], 0
         for wanted, ends in zip(recording.replicas, recording.ticks, strict=True):
             while tick < ends:  # more than once where a tick was slept through
                 tick += 1
-                counts = app.advance(tick * recording.interval_s, wanted)
-            values, by_label, _ = self._metrics.values(counts)
+                told = app.measure(tick * recording.interval_s, wanted, asked)
+            values, by_label, _ = self._measures.single(told)
             controls = {recording.definition.replica_controls[0]: float(wanted)}
             computed, _ = self._formulas.evaluate({**values, **controls})
             after = by_label.get(READY, {})
@@ -76,10 +79,5 @@ class Follower:
             max_replicas=control.high,
             parameters=replace(parameters, apply_s=parameters.apply_s + age_s),
             seed=chances,
-            **self._inputs["heater"],
-            **self._inputs["siege-engine"],
+            **self._inputs.of_app,
         )
-
-
-def _taking(ready: Mapping[str, bool]) -> dict[str, float]:
-    return {name: float(takes) for name, takes in ready.items()}

@@ -18,6 +18,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
+from math import isfinite
 
 from infra_gym.errors import ExpressionError, did_you_mean
 
@@ -40,11 +41,13 @@ _TOKEN = re.compile(
 
 
 def _least(*values: float) -> float:
-    return _NAN if any(map(math.isnan, values)) else min(values)
+    least = min(values)
+    return least if isfinite(sum(values)) or not any(map(math.isnan, values)) else _NAN
 
 
 def _most(*values: float) -> float:
-    return _NAN if any(map(math.isnan, values)) else max(values)
+    most = max(values)
+    return most if isfinite(sum(values)) or not any(map(math.isnan, values)) else _NAN
 
 
 def _power(base: float, exponent: float) -> float:
@@ -221,7 +224,12 @@ class _Reader:
         if name in _FUNCTIONS:
             raise self._refusal(f"{name!r} is a function: write {name}(...)", node.col_offset)
         self.names.add(name)
-        return lambda values: _finite(values[name])
+
+        def known(values: Mapping[str, float]) -> float:  # as `_finite`, with one call less
+            value = values[name]
+            return float(value) if isfinite(value) else _NAN
+
+        return known
 
     def _unary(self, node: ast.UnaryOp, depth: int) -> _Evaluate:
         operand = self._node(node.operand, depth + 1)
@@ -245,7 +253,7 @@ class _Reader:
                 value = function(left(values), right(values))
             except (ArithmeticError, ValueError):
                 return _NAN
-            return value if math.isfinite(value) else _NAN
+            return value if isfinite(value) else _NAN
 
         return compute
 

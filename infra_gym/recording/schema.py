@@ -78,6 +78,8 @@ class Close(_Line):
 
     kind: Literal["close"] = "close"
     reason: str
+    info: dict[str, Any] = Field(default_factory=dict)
+    """What only the end could tell, such as ``bill``: what an account was billed in all."""
 
 
 Line = Annotated[Header | Reset | Step | Close, Field(discriminator="kind")]

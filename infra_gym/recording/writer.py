@@ -88,12 +88,12 @@ class RunLog:
             info=info or {},
         )
 
-    def close(self, reason: str = "closed") -> None:
+    def close(self, reason: str = "closed", info: Mapping[str, Any] | None = None) -> None:
         """Write the last line and close the file; a second call does nothing."""
         if self._file.closed:
             return
         try:
-            self._write(Close(reason=reason))
+            self._write(Close(reason=reason, info=_plain(info or {})))
         finally:
             self._file.close()
 

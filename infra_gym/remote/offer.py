@@ -27,10 +27,12 @@ class Offer:
     Attributes:
         allow: Patterns as a shell's (``CartPole-*``), one of which an id must fit; all when empty.
         target: Where the environments of this package run; the settings' when ``None``.
+        spend_money: On ``do``: yes, the account may be billed; else the setting of that name.
     """
 
     allow: Sequence[str] = ()
     target: Target | None = None
+    spend_money: bool | None = None
 
     def check(self) -> None:
         """Refuse what would surprise whoever pays.
@@ -82,6 +84,8 @@ class Offer:
         arguments: dict[str, Any] = {}
         if spec.entry_point == ENTRY_POINT:
             arguments["target"] = self.target
+            if self.spend_money is not None:
+                arguments["spend_money"] = self.spend_money
         if count is None:
             return gym.make(spec, **arguments)
         own = spec.vector_entry_point is not None

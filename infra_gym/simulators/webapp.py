@@ -10,8 +10,10 @@ import numpy as np
 from infra_gym.errors import UsageError
 from infra_gym.simulators import webapp_queue as queue
 from infra_gym.simulators.draws import KEYS
+from infra_gym.simulators.webapp_batch import step
 from infra_gym.simulators.webapp_counts import CODES, Counts
 from infra_gym.simulators.webapp_parameters import WebAppParameters
+from infra_gym.simulators.webapp_table import Asked, Told
 
 Service = Literal["constant", "exponential"]
 
@@ -85,13 +87,15 @@ class WebApp:
             queue_limit=queue_limit,
             max_in_flight=max_in_flight,
         )
+        self._marks, self._seen = self._apps.marks[0], self._apps.seen[0]
         self._names = [f"replica-{number}" for number in range(max_replicas)]
         queue.begin(self._apps, 0, rules, replicas)
 
     @property
     def now_s(self) -> float:
         """Where its clock stands, seconds."""
-        return float(self._apps.clock[0, queue.NOW])
+        now_s: float = self._apps.clock.item(0, queue.NOW)
+        return now_s
 
     def advance(self, until_s: float, replicas: int) -> Counts:
         """Ask for a number of replicas now, and let time pass until ``until_s``.
@@ -100,16 +104,32 @@ class WebApp:
             UsageError: ``until_s`` lies in the past, or ``replicas`` is negative or too many.
         """
         since_s = self.now_s
-        if not since_s <= until_s < math.inf:
-            raise UsageError(f"The twin stands at {since_s} s: it cannot advance to {until_s} s.")
-        self._check_replicas(replicas)
+        self._check_step(since_s, until_s, replicas)
         queue.advance(self._apps, 0, self._arrivals, until_s, replicas)
         return self._counts(since_s)
 
+    def measure(self, until_s: float, replicas: int, asked: Asked) -> Told:
+        """The same, but what is told is worked out by compiled code, in a fraction of the time.
+
+        Raises:
+            UsageError: As for :meth:`advance`.
+        """
+        since_s = self.now_s
+        self._check_step(since_s, until_s, replicas)
+        values = np.empty((len(asked.metrics), 1))
+        step(self._apps, 0, self._arrivals, until_s, replicas, *asked, values)
+        seen = self._seen[: self._marks[queue.NUMBERS]]
+        return Told(since_s, until_s, values.ravel().tolist(), seen.tolist())
+
+    def _check_step(self, since_s: float, until_s: float, replicas: int) -> None:
+        if not since_s <= until_s < math.inf:
+            raise UsageError(f"The twin stands at {since_s} s: it cannot advance to {until_s} s.")
+        self._check_replicas(replicas)
+
     def _counts(self, since_s: float) -> Counts:
         apps = self._apps
-        numbers = apps.marks[0, queue.NUMBERS]
-        told = list(zip(self._names, apps.seen[0, :numbers].tolist(), strict=False))
+        numbers = self._marks[queue.NUMBERS]
+        told = list(zip(self._names, self._seen[:numbers].tolist(), strict=False))
         cells = apps.latencies[0].tolist()
         return Counts(
             since_s=since_s,
@@ -118,7 +138,7 @@ class WebApp:
             busy_s={name: busy for name, (busy, _, _) in told if busy == busy},
             ready={name: ready == 1.0 for name, (_, ready, _) in told if ready == ready},
             started_s={name: started for name, (_, _, started) in told if started == started},
-            in_flight=int(apps.marks[0, queue.OPEN]),
+            in_flight=int(self._marks[queue.FLYING]),
         )
 
     def _check_replicas(self, replicas: int) -> None:

@@ -35,7 +35,7 @@ from infra_gym.simulators.webapp_fluid_queue import (
     WITHIN,
     Array,
 )
-from infra_gym.simulators.webapp_measures import (
+from infra_gym.simulators.webapp_table import (
     DROPPED,
     FULL,
     OK,

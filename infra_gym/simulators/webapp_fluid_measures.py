@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from infra_gym.simulators.compilation import compiled
 from infra_gym.simulators.webapp_fluid_queue import Array
-from infra_gym.simulators.webapp_measures import (
+from infra_gym.simulators.webapp_table import (
     CODES,
     FULL,
     IS_RATE,

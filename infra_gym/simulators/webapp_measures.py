@@ -11,21 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.simulators.compilation import compiled
+from infra_gym.simulators.webapp_table import (
+    BUSY,
+    CODES,
+    DROPPED,
+    FULL,
+    IS_RATE,
+    KIND,
+    OK,
+    QUANTILE,
+    QUANTILE_OF,
+    REFUSED,
+    STARVED,
+    TIMEOUT,
+    UP_TO,
+)
 
 Array = NDArray[np.float64]
-
-OK, FULL, TIMEOUT, DROPPED, REFUSED = range(5)
-"""Codes, in the order of :data:`~infra_gym.simulators.webapp.CODES`."""
-
-REQUESTS, QUANTILE, BUSY, BACKLOG, EXISTING, READY = range(6)
-"""Kinds of metrics."""
-
-
-KIND, UP_TO, QUANTILE_OF, IS_RATE, STARVED, CODES = range(6)
-"""Columns of the table of metrics: what it is; the bucket up to which requests count (the last:
-all); the quantile; whether the value is divided by the seconds; a quantile's value where requests
-ended but none that counts, else NaN; from here on, whether each code counts."""
-COLUMNS = CODES + 5
 
 
 @compiled

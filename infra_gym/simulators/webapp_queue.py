@@ -31,9 +31,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from infra_gym.simulators.compilation import compiled
+from infra_gym.simulators.compilation import compiled, inlined
 from infra_gym.simulators.draws import uniform
 from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES
+from infra_gym.simulators.webapp_table import BUSY_SECONDS, IS_READY, STARTED_AT
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -58,19 +59,20 @@ ANSWERED, REJECTED, TIMEOUT, DROPPED, REFUSED = range(len(CODES))
 RULES = 12
 
 NOW, LAP = range(2)  # the clock; when the schedule began again
-CURSOR, ARRIVED, OPEN, REPLICAS, NUMBERS = range(5)
-# Next arrival in the schedule; arrivals so far; requests in `open_s`; replicas that are wanted;
-# replica numbers that were ever used.
+CURSOR, ARRIVED, REPLICAS, NUMBERS, OPEN, FLYING = range(6)
+# Next arrival in the schedule; arrivals so far; replicas that are wanted; replica numbers that were
+# ever used; requests in `open_s`; requests in `flying_s`.
 
 STARTED, READY, GONE, FREE, WORK = range(5)
 # Of a replica: when it starts, takes requests, is no longer seen, leaves its name to a successor;
 # slot-seconds of work that it was given in this stretch of time.
 NEXT, TURN = range(2)  # the slot that is free first; where the next start goes in `starts`
 
-BUSY_SECONDS, IS_READY, STARTED_AT = range(3)  # what is told of a replica number
-
 # A service of 0.1 s that starts at 17.3 ends at 17.400000000000002: still in the bucket le="0.1".
 ROUNDING_S = 1e-9
+
+_STRETCH = 128
+"""Requests that are taken together at most."""
 
 BUCKETS = len(BUCKETS_S)
 # Every bound is a multiple of 5 ms, so that a latency's cell of that width has one bucket.
@@ -80,7 +82,8 @@ _BUCKET_OF_CELL = np.array(
     [
         bisect_right(BUCKETS_S, (cell + 0.5) / _CELLS_PER_SECOND)
         for cell in range(int(_LAST_CELL) + 1)
-    ]
+    ],
+    dtype=np.uint8,  # so that it takes little of the nearest cache
 )
 
 
@@ -95,7 +98,7 @@ class Apps(NamedTuple):
     clock: Floats
     """Shape (n, 2)."""
     marks: Integers
-    """Shape (n, 5)."""
+    """Shape (n, 6)."""
     side: Integers
     """Shape (n, r): the side of each number that is not draining, 0 or 1."""
     times: Floats
@@ -109,9 +112,11 @@ class Apps(NamedTuple):
     served as they came, so the queue is full as long as the first of them is not."""
     open_s: Floats
     """Shape (n, max_in_flight): ends of the requests that are sent and, as far as is known, not
-    ended; in no order."""
-    open_cells: Integers
-    """The same shape: where they are counted in ``latencies``."""
+    ended, for the client's cap; in no order, or a heap."""
+    flying_s: Floats
+    """The same shape: ends of those that end after the step."""
+    flying_cells: Integers
+    """The same shape: where they will be counted in ``latencies``."""
     latencies: Integers
     """Shape (n, codes x buckets): requests that ended in the last step, of each code and in the
     buckets up to each bound."""
@@ -128,14 +133,15 @@ def make_apps(
     return Apps(
         rules=np.zeros((count, RULES)),
         clock=np.zeros((count, 2)),
-        marks=np.zeros((count, 5), dtype=np.int64),
+        marks=np.zeros((count, 6), dtype=np.int64),
         side=np.zeros((count, max_replicas), dtype=np.int64),
         times=np.zeros((count, rows, 5)),
         places=np.zeros((count, rows, 2), dtype=np.int64),
         slots=np.zeros((count, rows, slots)),
         starts=np.zeros((count, rows, max(1, queue_limit))),
         open_s=np.zeros((count, max(1, max_in_flight))),
-        open_cells=np.zeros((count, max(1, max_in_flight)), dtype=np.int64),
+        flying_s=np.zeros((count, max(1, max_in_flight))),
+        flying_cells=np.zeros((count, max(1, max_in_flight)), dtype=np.int64),
         latencies=np.zeros((count, len(CODES) * BUCKETS), dtype=np.int64),
         seen=np.zeros((count, max_replicas, 3)),
     )
@@ -184,15 +190,12 @@ def advance(apps: Apps, place: int, arrivals: Floats, until_s: float, replicas: 
         latencies[cell] = 0
     for number in range(apps.seen.shape[1]):
         apps.seen[place, number, BUSY_SECONDS] = 0.0
-    for request in range(marks[OPEN]):
-        if apps.open_s[place, request] <= until_s:
-            latencies[apps.open_cells[place, request]] += 1
+    _land(apps, place, until_s)
     if replicas != marks[REPLICAS]:
         change_s = min(since_s + apps.rules[place, APPLY], until_s)
         _pass_time(apps, place, arrivals, change_s, until_s)
         _scale(apps, place, replicas)
     _pass_time(apps, place, arrivals, until_s, until_s)
-    marks[OPEN] = _forget_ended(apps.open_s[place], apps.open_cells[place], marks[OPEN], until_s)
     _accumulate(latencies)
     _look(apps, place, since_s)
 
@@ -220,66 +223,146 @@ def _add_work_left(apps: Apps, place: int, sign: float) -> None:
 
 
 @compiled
-def _send(  # noqa: C901 - one loop without calls that take arrays, which would halve its speed
+def _land(apps: Apps, place: int, until_s: float) -> None:
+    """Count those in flight that end by ``until_s``; all of them are open as the step begins."""
+    marks, latencies = apps.marks[place], apps.latencies[place]
+    flying_s, flying_cells, open_s = (
+        apps.flying_s[place],
+        apps.flying_cells[place],
+        apps.open_s[place],
+    )
+    kept = 0
+    for request in range(marks[FLYING]):
+        end_s, cell = flying_s[request], flying_cells[request]
+        open_s[request] = end_s
+        if end_s <= until_s:
+            latencies[cell] += 1
+        else:
+            flying_s[kept], flying_cells[kept] = end_s, cell
+            kept += 1
+    marks[OPEN], marks[FLYING] = marks[FLYING], kept
+
+
+@compiled
+def _send(  # noqa: C901 - one loop, which calls would slow down
     apps: Apps, place: int, arrivals: Floats, to_s: float, until_s: float
 ) -> None:
-    """Send what arrives before ``to_s``; what ends by ``until_s`` is counted at once."""
-    rules, marks, latencies = apps.rules[place], apps.marks[place], apps.latencies[place]
-    slots, starts = apps.slots[place], apps.starts[place]
-    times, places = apps.times[place], apps.places[place]
-    open_s, open_cells = apps.open_s[place], apps.open_cells[place]
-    mean_s, exponential = rules[SERVICE_TIME], rules[EXPONENTIAL] != 0.0
-    overhead_s, timeout_s, schedule_s = rules[OVERHEAD], rules[TIMEOUT_AFTER], rules[SCHEDULE]
-    queue_limit, max_in_flight = int(rules[QUEUE_LIMIT]), int(rules[MAX_IN_FLIGHT])
-    balancing_key, service_key = int(rules[BALANCING_KEY]), int(rules[SERVICE_KEY])
-    cursor, arrived, opened = marks[CURSOR], marks[ARRIVED], marks[OPEN]
-    lap_s, full_until_s = apps.clock[place, LAP], -math.inf
+    """Send what arrives before ``to_s``; what ends by ``until_s`` is counted at once.
+
+    It goes by stretches in which the same replicas are ready and the client's cap is out of reach,
+    and for each by short loops: one long loop would have the processor wait.
+    """
+    rules, marks = apps.rules[place], apps.marks[place]
+    max_in_flight, key = int(rules[MAX_IN_FLIGHT]), int(rules[BALANCING_KEY])
+    cursor, arrived, lap_s = marks[CURSOR], marks[ARRIVED], apps.clock[place, LAP]
+    open_s, opened, heaped = apps.open_s[place], marks[OPEN], False
     ready, ready_count, ready_until_s = np.empty(len(apps.side[place]), np.int64), 0, -math.inf
+    rows, codes = np.empty(_STRETCH, np.int64), np.empty(_STRETCH, np.int64)
+    times_s, latencies_s = np.empty(_STRETCH), np.empty(_STRETCH)
 
     while True:
         if cursor == len(arrivals):
-            cursor, lap_s = 0, lap_s + schedule_s
+            cursor, lap_s = 0, lap_s + rules[SCHEDULE]
         now_s = arrivals[cursor] + lap_s
         if now_s >= to_s:
             break
-        draw, service_s = uniform(balancing_key, arrived), mean_s
-        if exponential:
-            service_s *= -math.log1p(-uniform(service_key, arrived))
-        cursor, arrived = cursor + 1, arrived + 1
-
         if now_s >= ready_until_s:
             ready_count, ready_until_s = _find_ready(apps, place, now_s, ready)
-        if opened >= max_in_flight and now_s >= full_until_s:
-            opened = _forget_ended(open_s, open_cells, opened, now_s)
-            still_full = opened >= max_in_flight
-            full_until_s = _first_end(open_s, opened) if still_full else -math.inf
-        if opened >= max_in_flight or ready_count == 0:
-            latencies[BUCKETS * (DROPPED if opened >= max_in_flight else REFUSED)] += 1
-            continue
+        if opened >= max_in_flight:
+            opened, heaped = _forget_ended(open_s, opened, now_s, max_in_flight, heaped)
 
-        row = ready[int(draw * ready_count)]
-        slot = _first_free(slots, row) if exponential else places[row, NEXT]
-        start_s = max(slots[row, slot], now_s)
-        turn = places[row, TURN]
-        if start_s > now_s and (queue_limit == 0 or starts[row, turn] > now_s):
-            code, latency_s = REJECTED, overhead_s
+        full = opened >= max_in_flight
+        most, stop_s = min(len(arrivals) - cursor, _STRETCH), min(to_s, ready_until_s)
+        if full and heaped:
+            stop_s = min(stop_s, open_s[0])
+        elif not full:
+            most = min(most, max_in_flight - opened)
+        count = 1
+        while count < most and arrivals[cursor + count] + lap_s < stop_s:
+            count += 1
+        if full or ready_count == 0:
+            apps.latencies[place, BUCKETS * (DROPPED if full else REFUSED)] += count
         else:
-            starts[row, turn] = start_s
-            places[row, TURN] = turn + 1 if turn + 1 < starts.shape[1] else 0
-            slots[row, slot] = start_s + service_s
-            places[row, NEXT] = slot + 1 if slot + 1 < slots.shape[1] else 0
-            times[row, WORK] += service_s
-            code, latency_s = ANSWERED, start_s + service_s + overhead_s - now_s
-            if latency_s > timeout_s + ROUNDING_S:
-                code, latency_s = TIMEOUT, timeout_s
-        cell, end_s = code * BUCKETS + _bucket(latency_s), now_s + latency_s
-        open_s[opened], open_cells[opened] = end_s, cell
-        opened += 1
-        if end_s <= until_s:
-            latencies[cell] += 1
+            for ahead in range(count):
+                rows[ahead] = ready[int(uniform(key, arrived + ahead) * ready_count)]
+                times_s[ahead] = arrivals[cursor + ahead] + lap_s
+            _serve(apps, place, rows, times_s, arrived, count, codes, latencies_s)
+            _note(apps, place, times_s, codes, latencies_s, count, opened, until_s)
+            if heaped:
+                for request in range(opened, opened + count):
+                    _raise(open_s, request)
+            opened += count
+        cursor, arrived = cursor + count, arrived + count
 
     marks[CURSOR], marks[ARRIVED], marks[OPEN] = cursor, arrived, opened
     apps.clock[place, LAP] = lap_s
+
+
+@inlined
+def _serve(
+    apps: Apps,
+    place: int,
+    rows: Integers,
+    times_s: Floats,
+    arrived: int,
+    count: int,
+    codes: Integers,
+    latencies_s: Floats,
+) -> None:
+    """The codes and latencies of requests, from the replicas and times of their arrival."""
+    rules, slots, starts = apps.rules[place], apps.slots[place], apps.starts[place]
+    work_s, places = apps.times[place], apps.places[place]
+    mean_s, exponential = rules[SERVICE_TIME], rules[EXPONENTIAL] != 0.0
+    overhead_s, timeout_s = rules[OVERHEAD], rules[TIMEOUT_AFTER]
+    queues, key = rules[QUEUE_LIMIT] > 0, int(rules[SERVICE_KEY])
+    service_s = mean_s
+    for ahead in range(count):
+        row, now_s = rows[ahead], times_s[ahead]
+        slot = _first_free(slots, row) if exponential else places[row, NEXT]
+        free_s, turn = slots[row, slot], places[row, TURN]
+        # They are served as they came: while one of them waits, no slot is free.
+        if (starts[row, turn] if queues else free_s) > now_s:
+            codes[ahead], latencies_s[ahead] = REJECTED, overhead_s
+            continue
+        if exponential:
+            service_s = -math.log1p(-uniform(key, arrived + ahead)) * mean_s
+        start_s = max(free_s, now_s)
+        starts[row, turn] = start_s
+        places[row, TURN] = turn + 1 if turn + 1 < starts.shape[1] else 0
+        slots[row, slot] = start_s + service_s
+        places[row, NEXT] = slot + 1 if slot + 1 < slots.shape[1] else 0
+        work_s[row, WORK] += service_s
+        latency_s = start_s + service_s + overhead_s - now_s
+        late = latency_s > timeout_s + ROUNDING_S
+        codes[ahead] = TIMEOUT if late else ANSWERED
+        latencies_s[ahead] = timeout_s if late else latency_s
+
+
+@inlined
+def _note(
+    apps: Apps,
+    place: int,
+    times_s: Floats,
+    codes: Integers,
+    latencies_s: Floats,
+    count: int,
+    opened: int,
+    until_s: float,
+) -> None:
+    """Note when requests end, and count those that end in this step."""
+    latencies, open_s = apps.latencies[place], apps.open_s[place]
+    flying_s, flying_cells = apps.flying_s[place], apps.flying_cells[place]
+    flying = apps.marks[place, FLYING]
+    for ahead in range(count):
+        end_s = times_s[ahead] + latencies_s[ahead]
+        cell = codes[ahead] * BUCKETS + _bucket(latencies_s[ahead])
+        open_s[opened + ahead] = end_s
+        if end_s <= until_s:
+            latencies[cell] += 1
+        else:
+            flying_s[flying], flying_cells[flying] = end_s, cell
+            flying += 1
+    apps.marks[place, FLYING] = flying
 
 
 @compiled
@@ -319,22 +402,57 @@ def _bucket(latency_s: float) -> int:
 
 
 @compiled
-def _forget_ended(open_s: Floats, open_cells: Integers, opened: int, now_s: float) -> int:
-    """Keep the first ``opened`` requests that end after ``now_s``; returns how many they are."""
-    kept = 0
-    for request in range(opened):
-        end_s, cell = open_s[request], open_cells[request]
-        open_s[kept], open_cells[kept] = end_s, cell
-        kept += end_s > now_s
-    return kept
+def _forget_ended(
+    open_s: Floats, opened: int, now_s: float, most: int, heaped: bool
+) -> tuple[int, bool]:
+    """Keep those of the first ``opened`` requests that end after ``now_s``.
+
+    Usually many have ended. While there are still ``most``, they become a heap, the first end on
+    top, so that one that ends costs little.
+
+    Returns:
+        How many are kept, and whether they are a heap.
+    """
+    if not heaped:
+        kept = 0
+        for request in range(opened):
+            end_s = open_s[request]
+            open_s[kept] = end_s
+            kept += end_s > now_s
+        opened = kept
+        if opened == most:
+            for request in range(opened):
+                _raise(open_s, request)
+            return opened, True
+        return opened, False
+    while opened > 0 and open_s[0] <= now_s:
+        opened -= 1
+        _lower(open_s, opened)
+    return opened, 2 * opened > most
 
 
 @compiled
-def _first_end(open_s: Floats, opened: int) -> float:
-    first_s: float = math.inf
-    for request in range(opened):
-        first_s = min(first_s, open_s[request])
-    return first_s
+def _raise(heap: Floats, place: int) -> None:
+    """Let the last of a heap rise from ``place`` to where it belongs."""
+    end_s = heap[place]
+    while place > 0 and heap[(place - 1) // 2] > end_s:
+        heap[place] = heap[(place - 1) // 2]
+        place = (place - 1) // 2
+    heap[place] = end_s
+
+
+@compiled
+def _lower(heap: Floats, size: int) -> None:
+    """Take the top of a heap away, and let number ``size``, the last, sink to where it belongs."""
+    end_s, place = heap[size], 0
+    while 2 * place + 1 < size:
+        child = 2 * place + 1
+        child += child + 1 < size and heap[child + 1] < heap[child]
+        if heap[child] >= end_s:
+            break
+        heap[place] = heap[child]
+        place = child
+    heap[place] = end_s
 
 
 @compiled

@@ -7,10 +7,14 @@ own environment variables, and the ledger keeps those two and the cluster's iden
 from __future__ import annotations
 
 import os
+import tempfile
+import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra_gym.errors import CloudError, CloudMissingError
 from infra_gym.settings import Settings
 from infra_gym.terraform.command import Terraform
 
@@ -23,6 +27,12 @@ CLUSTER_ID = "cluster_id"
 """The output of a layer that makes a managed cluster."""
 _PROVIDER = "k8s"
 
+TEARDOWN_S = 2 * 3600.0
+"""Seconds that a managed cluster's credentials outlive the stack's expiry: it has to be destroyed
+with them."""
+_RENEWED_S = 3600.0
+"""Age of credentials that are got again: each apply puts the stack's expiry off."""
+
 
 class ClusterAccess:
     """Reaches the cluster when it is first needed; afterwards it is always the same one.
@@ -33,6 +43,7 @@ class ClusterAccess:
         folder: The run's folder, for the credentials of a cluster that the stack makes.
         connect: Reaches a cluster; another one in tests.
         credentials: A managed cluster's kubeconfig, by its id and the seconds that it is good for.
+        clock: Seconds; another one in tests.
     """
 
     def __init__(
@@ -43,12 +54,15 @@ class ClusterAccess:
         folder: Path,
         connect: Connect | None = None,
         credentials: Callable[[str, int], str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._terraform = terraform
         self._folder = folder
         self._connect = connect or _connect
-        self._credentials = credentials or _credentials
+        self._credentials = credentials or managed_kubeconfig
+        self._clock = clock
+        self._got_at = 0.0
         self._made: str | None = None
         self.cluster: Cluster | None = None
         """The cluster, once it was reached."""
@@ -56,7 +70,7 @@ class ClusterAccess:
         """What tells it from all others."""
 
     def open(self, made: str | None = None) -> None:
-        """Reach the cluster, if it was not reached before.
+        """Reach the cluster, if it was not reached before; renew credentials that we made.
 
         Args:
             made: The id of the managed cluster that the stack itself made; else the settings say.
@@ -75,6 +89,8 @@ class ClusterAccess:
             self.identity = cluster.identity()
             self._terraform.add_environment(cluster.environment())
             self.cluster, self._made = cluster, made
+        elif made is not None and self._clock() - self._got_at > _RENEWED_S:
+            self._renew(self.cluster, made)
 
     def close(self) -> None:
         """Give connections and certificates' files back; the next :meth:`open` reaches it again."""
@@ -95,14 +111,26 @@ class ClusterAccess:
         files = os.pathsep.join(map(str, found.files))
         return f"context {found.context} of {files}, {found.server}"
 
+    def _renew(self, cluster: Cluster, made: str) -> None:
+        """Get newer credentials; while the old ones last, an account that is away does no harm."""
+        lasting = self._clock() - self._got_at < self._settings.expiry_hours * 3600
+        try:
+            cluster.renew(self._kubeconfig_of(made))
+        except CloudMissingError:
+            raise
+        except CloudError:
+            if not lasting:
+                raise
+
     def _kubeconfig_of(self, made: str) -> Path:
-        """The file with a managed cluster's credentials, which expire when the stack does."""
-        text = self._credentials(made, round(self._settings.expiry_hours * 3600))
+        """The file with a managed cluster's credentials, which outlive the stack."""
+        seconds = self._settings.expiry_hours * 3600 + TEARDOWN_S
+        moment = self._clock()
+        text = self._credentials(made, round(seconds))
         path = self._folder / "kubeconfig"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
+        write_secret(path, text)
+        self._got_at = moment
         return path
 
     @property
@@ -135,7 +163,53 @@ def _connect(kubeconfig: Path | None, context: str | None) -> Cluster:
     return Cluster.connect(kubeconfig, context)
 
 
-def _credentials(cluster: str, seconds: int) -> str:
+def managed_kubeconfig(cluster: str, seconds: int) -> str:
+    """A managed cluster's kubeconfig, from the account that it is in.
+
+    Args:
+        cluster: Its id.
+        seconds: How long its credentials are good for.
+
+    Raises:
+        CloudError: The account does not give it.
+    """
     from infra_gym.clouds.digitalocean import DigitalOcean  # slow to import
 
     return DigitalOcean.from_environment().kubeconfig(cluster, seconds)
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Make or replace a file for its owner's eyes only; who reads it sees the old or the new one.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # of mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def reach_managed(identity: str, seconds: int) -> Cluster:
+    """A managed cluster, reached with nothing but its id and the account's token.
+
+    Args:
+        identity: The cluster's id.
+        seconds: How long the credentials are good for.
+
+    Raises:
+        CloudError: The account does not give the credentials.
+        ClusterError: The cluster cannot be reached.
+    """
+    from infra_gym.clouds.kubernetes_credentials import FOLDERS
+
+    # Named as what a process that is killed leaves, and the next one removes.
+    with tempfile.TemporaryDirectory(prefix=FOLDERS) as folder:
+        path = Path(folder) / "kubeconfig"
+        write_secret(path, managed_kubeconfig(identity, seconds))
+        return _connect(path, None)

@@ -8,6 +8,7 @@ from.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
@@ -69,12 +70,21 @@ class StackRecord(_Record):
     """The paths of the files that the cluster was reached by."""
     context: str | None = None
     """The context that it was reached by."""
+    account: str | None = None
+    """Which cloud account is billed for it, where one is."""
     layers: tuple[str, ...]
     """In declared order, those that are not up as well."""
     created: datetime
     expires: datetime
     owner: Owner
     """Who made it."""
+
+
+class MeterRecord(_Record):
+    """What an account is billed for the stack, so that another process can go on metering."""
+
+    lines: tuple[dict[str, Any], ...]
+    """As :meth:`infra_gym.cost.AccountMeter.state` gives them."""
 
 
 R = TypeVar("R", bound=_Record)
@@ -118,8 +128,18 @@ class Ledger:
         self._storage.delete(self._key(layer))
 
     def remove_stack(self) -> None:
-        """Forget the stack."""
+        """Forget the stack, and what it cost."""
+        self._storage.delete(f"{self._prefix}meter.json")
         self._storage.delete(f"{self._prefix}stack.json")
+
+    def meter(self) -> tuple[dict[str, Any], ...]:
+        """What an account is billed for the stack, line by line, as it was kept."""
+        record = self._read(f"{self._prefix}meter.json", MeterRecord)
+        return () if record is None else record.lines
+
+    def write_meter(self, lines: Sequence[dict[str, Any]]) -> None:
+        """Keep what an account is billed for the stack."""
+        self._storage.write(f"{self._prefix}meter.json", _bytes(MeterRecord(lines=tuple(lines))))
 
     def _key(self, layer: str) -> str:
         return f"{self._prefix}{layer}.json"

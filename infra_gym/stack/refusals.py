@@ -39,6 +39,7 @@ class Identity:
         target: The target.
         cluster: Which cluster, where that is known.
         layers: The layers that were asked for.
+        account: Which cloud account the token is of, where that is known.
     """
 
     project: str
@@ -47,6 +48,7 @@ class Identity:
     target: str
     cluster: str | None
     layers: tuple[str, ...]
+    account: str | None = None
 
     def __str__(self) -> str:
         return f"{self.project}/{self.environment}"
@@ -66,11 +68,20 @@ def refuse_another(identity: Identity, record: StackRecord | None) -> None:
     Single layers belong to whatever stack lies under their name.
 
     Raises:
-        StackMismatchError: It is of another id, target or cluster, or a local one of another
-            machine.
+        StackMismatchError: It is of another id, target, cluster or account, or a local one of
+            another machine.
     """
     if record is None:
         return
+    if identity.account and record.account and identity.account != record.account:
+        raise StackMismatchError(
+            f"The stack stands in another DigitalOcean account, {record.account}; the token is of "
+            f"{identity.account}, where there is nothing of it. Nothing was done.",
+            environment=str(identity),
+            target=record.target,
+            next_command="export DIGITALOCEAN_TOKEN=... with a token of that account, and repeat "
+            "the command",
+        )
     for what, theirs, ours in (
         ("id", record.id, identity.id),
         ("target", record.target, identity.target),
@@ -132,8 +143,9 @@ def refuse_to_spend(identity: Identity, layers: Sequence[str], *, allowed: bool)
             f"{', '.join(billed)}: a DigitalOcean account would be billed, until all is destroyed.",
             environment=str(identity),
             target=identity.target,
-            next_command="infra-gym rehearse ID costs nothing; to spend money: "
-            "export INFRA_GYM_SPEND_MONEY=true, and repeat the command",
+            next_command="infra-gym cost ID tells what it costs, infra-gym rehearse ID is free; to "
+            "spend money: gym.make(..., spend_money=True), --yes on the command line, or "
+            "export INFRA_GYM_SPEND_MONEY=true",
         )
 
 

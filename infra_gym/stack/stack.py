@@ -59,6 +59,7 @@ from infra_gym.stack.run_directory import RunFolder
 from infra_gym.stack.run_variables import RunVariables
 from infra_gym.stack.status import StackStatus, read_status
 from infra_gym.stack.storage import Storage, open_storage
+from infra_gym.stack.strays import CORE, Strays, title_of
 from infra_gym.stack.takeover import end_dead_run, refuse_parallel_use
 from infra_gym.stack.wiring import Wire, wires_in
 from infra_gym.terraform.backends import (
@@ -72,6 +73,9 @@ from infra_gym.terraform.documents import Applied, Event, Plan
 
 if TYPE_CHECKING:
     from infra_gym.clouds.kubernetes import Cluster
+
+IN_ACCOUNT = "do/"
+"""What the names of layers begin with that stand in a cloud account, which is billed for them."""
 
 
 class Stack:
@@ -93,6 +97,7 @@ class Stack:
         terraform: The program; default: as the settings say.
         on_event: Called with layer and event, from the layers' threads.
         connect: Reaches the cluster of layers that need one; default: by the settings' kubeconfig.
+        account: Tells which cloud account the token is of; default: DigitalOcean is asked.
         storage: Where ledger and lock lie; default: beside the state.
         layer_folder: Where a layer's module lies; default: as the catalog says.
 
@@ -113,6 +118,7 @@ class Stack:
         terraform: Terraform | None = None,
         on_event: Callable[[str, Event], None] | None = None,
         connect: Connect | None = None,
+        account: Callable[[], str] | None = None,
         storage: Storage | None = None,
         layer_folder: Callable[[str], Path] = find_layer,
     ) -> None:
@@ -139,6 +145,7 @@ class Stack:
         self._access = ClusterAccess(
             settings, self._terraform, folder=self._folder.root, connect=connect
         )
+        self._account = account or _account
         self._ledger = Ledger(self._storage, project, environment)
         self._lock = StackLock(self._storage, project, environment)
         self._modules = Modules(layer_folder, self._folder)
@@ -165,7 +172,9 @@ class Stack:
             key=self._key,
             on_event=self._on_event,
         )
+        self._strays = Strays(project, environment, self._storage, self._runs.stopping)
         self._reaching = threading.Lock()
+        self._forgetting = threading.Lock()
         self._cluster_is_gone = False
         self._layer_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -227,8 +236,10 @@ class Stack:
 
         Raises:
             StackLockedError: A live run holds it.
-            StackMismatchError: A stack of another id, target or cluster lies under this name, or a
-                local one of another machine.
+            StackMismatchError: A stack of another id, target, cluster or account lies under this
+                name, or a local one of another machine.
+            SettingsError: An account is needed, and there is no token.
+            CloudError: The account does not answer, or refuses.
             ClusterError: The cluster cannot be reached.
             StateBackendError: The state backend cannot be used.
         """
@@ -240,6 +251,7 @@ class Stack:
             refuse_parallel_use(self.settings, self._storage, self.project, self.environment)
             self._end_dead_run()
             self._load()
+            self._identify_account()
             refuse_another(self._identity, self._record)
             self._reach_cluster()
 
@@ -318,6 +330,7 @@ class Stack:
             refuse_missing(self._identity, wired, self._runs.records)
             refuse_to_spend(self._identity, chosen, allowed=self.settings.spend_money)
             self._claim()
+            self._strays.remove_before_apply(self._runs.records)
             outcome = run_layers(
                 order,
                 lambda layer: self._apply_one(layer, wired[layer], refresh=refresh),
@@ -371,9 +384,29 @@ class Stack:
             chosen = self._choose(layers, everything)
             records = self._runs.records
             order = self._order({}).only({*records}).reversed().only({*chosen})
+            self._strays.look(records)
             outcome = run_layers(order, self._destroy_one, interrupt=self.interrupt)
             results(self._identity, "destroy", outcome)
             return () if records else self._clean_up()
+
+    # ---------------------------------------------------------------- what it costs
+
+    @property
+    def name_in_account(self) -> str | None:
+        """What the names of its things in a cloud account begin with, once there are any."""
+        core = self._runs.records.get(CORE)
+        return None if core is None else title_of(core, self.project, self.environment)
+
+    def meter_lines(self) -> tuple[dict[str, Any], ...]:
+        """What an account was billed for it, as the run before kept it."""
+        return self._ledger.meter()
+
+    def keep_meter_lines(self, lines: Sequence[dict[str, Any]]) -> None:
+        """Keep what an account is billed for it, as long as there is anything of it."""
+        with self._forgetting:
+            if self.acquired and self._record is not None:
+                self._lock.check()
+                self._ledger.write_meter(lines)
 
     # ---------------------------------------------------------------- looking at it
 
@@ -438,6 +471,42 @@ class Stack:
             )
         return dict(record.outputs)
 
+    @property
+    def terraform_version(self) -> str:
+        """The program and its version, such as ``terraform 1.11.4``."""
+        return f"{self._terraform.name} {self._terraform.version}"
+
+    def values(
+        self,
+        layers: Sequence[str],
+        inputs: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> dict[str, dict[str, Any]]:
+        """What an apply would give the variables of layers, by layer; touches nothing.
+
+        Defaults are in it; what comes from another layer's output is not.
+
+        Args:
+            layers: Which.
+            inputs: Explicit values, by layer and variable.
+
+        Raises:
+            InfraGymError: An input is wrong or missing.
+        """
+        self._records()
+        given = by_layer(inputs, self.layers)
+        found = {}
+        for layer in self._choose(layers, self.layers):
+            variables = self._modules[layer].variables
+            defaults = {name: one.default for name, one in variables.items() if not one.required}
+            wired = self._wired(layer, given.get(layer, {}), touch=False)
+            values = {name: one for name, one in wired.items() if not wires_in(one)}
+            found[layer] = {**defaults, **values}
+        return found
+
+    def module_folder(self, layer: str) -> Path:
+        """Where the files of a layer lie."""
+        return self._modules[layer].folder
+
     def graph(self) -> str:
         """Which layer waits for which, in the DOT language; the labels are the outputs wired."""
         self._records()
@@ -479,6 +548,14 @@ class Stack:
             program=self._terraform.path.name,
             any_host=any_host,
         )
+
+    def _identify_account(self) -> None:
+        """Know whose token it is: with another account's, a destroy would find nothing to destroy.
+
+        What is not found counts as gone, so that everything would be forgotten, and stand.
+        """
+        if any(layer.startswith(IN_ACCOUNT) for layer in self._all_layers()):
+            self._identity = replace(self._identity, account=self._account())
 
     def _reach_cluster(self) -> None:
         """Have Terraform reach the cluster, if it needs one, and refuse another than before."""
@@ -578,6 +655,7 @@ class Stack:
             cluster=self._access.identity or (before.cluster if before else None),
             kubeconfig=self._access.kubeconfig or (before.kubeconfig if before else None),
             context=self._access.context or (before.context if before else None),
+            account=self._identity.account or (before.account if before else None),
             layers=self._all_layers(),
             created=before.created if before else moment,
             expires=moment + timedelta(hours=self.settings.expiry_hours),
@@ -587,13 +665,15 @@ class Stack:
         self._record = record
 
     def _apply_one(self, layer: str, values: Mapping[str, Any], *, refresh: bool) -> Applied:
-        with self._layer_locks[layer]:
+        with self._layer_locks[layer], self._strays.explained(layer):
             self._reach_cluster_for(layer)
             return self._runs.apply(layer, values, refresh=refresh)
 
     def _destroy_one(self, layer: str) -> None:
-        with self._layer_locks[layer]:
+        with self._layer_locks[layer], self._strays.explained(layer):
             self._reach_cluster_for(layer)
+            if layer == CORE:
+                self._strays.remove_before_destroy(self._runs.records)
             if self._cluster_is_gone and on_cluster([layer]):
                 self._runs.forget(layer)
             else:
@@ -612,9 +692,16 @@ class Stack:
         left = end_processes(self._folder.root)
         self._folder.remove_all()
         self._run_variables.release_ports()
-        self._ledger.remove_stack()
-        self._record = None
+        with self._forgetting:
+            self._ledger.remove_stack()
+            self._record = None
         return tuple(left)
+
+
+def _account() -> str:
+    from infra_gym.clouds.digitalocean import DigitalOcean  # slow to import
+
+    return DigitalOcean.from_environment().identity()
 
 
 def _ignore(layer: str, event: Event) -> None:

@@ -15,6 +15,8 @@ from infra_gym.errors import ActionError
 
 ActionMode = Literal["delta", "absolute"]
 
+_WHOLE = (int, np.integer)
+
 
 @dataclass(frozen=True)
 class Move:
@@ -67,24 +69,20 @@ class Controls:
         Raises:
             ActionError: Not an integer of the action space (NaN, wrong shape, out of range).
         """
-        wished = {}
+        controls: dict[str, int] = {}
+        asked: list[int] = []
+        clipped = []
         for (name, changes), index in zip(self.changes.items(), self._indices(action), strict=True):
-            wished[name] = (
-                current[name] + changes[index] if changes else self._controls[name].low + index
-            )
-        controls = {
-            name: _bounded(self._controls[name], value, current[name])
-            for name, value in wished.items()
-        }
-        first = next(iter(controls))
-        return Move(
-            controls=controls,
-            last_action=float(wished[first] - current[first]),
-            clipped=tuple(name for name in wished if wished[name] != controls[name]),
-        )
+            control, value = self._controls[name], current[name]
+            wished = value + changes[index] if changes else control.low + index
+            controls[name] = bounded = _bounded(control, wished, value)
+            asked.append(wished - value)
+            if bounded != wished:
+                clipped.append(name)
+        return Move(controls, float(asked[0]), tuple(clipped))
 
     def _indices(self, action: Any) -> list[int]:
-        if isinstance(action, int | np.integer) and len(self.sizes) == 1:
+        if len(self.sizes) == 1 and isinstance(action, _WHOLE):
             return [self._index(action, self.sizes[0])]
         parts = np.asarray(action, dtype=object).reshape(-1)
         if len(parts) != len(self.sizes):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra_gym.cost import Meter
+from infra_gym.cost import Charge, Meter
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import DefinitionError, MetricsError
 from infra_gym.expressions import Expression
@@ -79,6 +79,7 @@ class Task:
         last_action: float = 0.0,
         out_of_bounds: bool = False,
         empty: frozenset[str] = frozenset(),
+        billed: Charge | None = None,
     ) -> Outcome:
         """Observation, reward and cost of one interval.
 
@@ -89,16 +90,18 @@ class Task:
             last_action: What the action asked of the first control, as a change.
             out_of_bounds: The action asked a control to leave its bounds.
             empty: Metrics that had nothing to measure.
+            billed: What an account is billed; left out, the definition's prices count.
 
         Raises:
             MetricsError: A number that is needed is missing.
         """
         replicas = sum(controls[name] for name in self._replica_controls)
+        charge = billed or self._meter.charge(replicas, seconds)
         metrics = {
             **measured,
             **{name: float(value) for name, value in controls.items()},
-            "cost_usd": self._meter.cost_usd(replicas, seconds),
-            "cost_rate": self._meter.cost_usd(replicas, 3600.0),
+            "cost_usd": charge.usd,
+            "cost_rate": charge.usd_per_hour,
             "last_action": last_action,
             "out_of_bounds": float(out_of_bounds),
             "interval_s": seconds,

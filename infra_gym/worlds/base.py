@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from infra_gym.cost import Bill
+
 ResetMode = Literal["soft", "layer", "full"]
 """``soft`` changes inputs back, ``layer`` replaces the app and its load, ``full`` destroys all
 first."""
@@ -25,6 +27,7 @@ class Reading:
         values: One number a metric; formulas are not among them.
         by_label: For metrics with ``by``: one number for each of the label's values.
         empty: Metrics that had nothing to measure, and so have their declared value.
+        bill: What an account has been billed since the stack's beginning, where one is.
         notes: What else there is to tell: seconds of apply and sample, pending layers, mismatches,
             vanished series, disturbances, overruns. Goes into ``info`` as it is.
     """
@@ -35,6 +38,7 @@ class Reading:
     values: Mapping[str, float]
     by_label: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     empty: frozenset[str] = frozenset()
+    bill: Bill | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 

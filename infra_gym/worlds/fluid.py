@@ -23,7 +23,7 @@ from infra_gym.workloads import Workload
 from infra_gym.workloads.profiles import Bursty, FlashCrowd, Random
 from infra_gym.worlds.base import Reading, ResetMode
 from infra_gym.worlds.columns import Columns, Masks
-from infra_gym.worlds.measures import WebAppMeasures, labelled
+from infra_gym.worlds.measures import WebAppMeasures
 from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 _DRAWN = (Bursty, FlashCrowd, Random)
@@ -69,9 +69,8 @@ class FluidBatch:
                 f"{inputs.service} ones.",
                 next_command='use fidelity="reference"',
             )
-        self.measures = WebAppMeasures(
-            definition, timeout_s=inputs.timeout_s, overhead_s=real.overhead_s
-        )
+        self.measures = WebAppMeasures(definition, timeout_s=inputs.timeout_s)
+        self._buckets = self.measures.buckets(real.overhead_s)
         self._workload = workload
         self._steps = definition.max_episode_steps + 2
         self._interval_s, self._time_scale = interval_s, time_scale
@@ -125,7 +124,7 @@ class FluidBatch:
             self._table,
             self.measures.metrics,
             self.measures.bounds_s,
-            self.measures.buckets,
+            self._buckets,
             self._values,
         )
 
@@ -142,7 +141,7 @@ class FluidBatch:
             self._guesses,
             self.measures.metrics,
             self.measures.bounds_s,
-            self.measures.buckets,
+            self._buckets,
             self._values,
         )
 
@@ -169,25 +168,18 @@ class FluidBatch:
         state = self._states[place]
         each = state[fluid.FIELDS :].reshape(-1, fluid.REPLICA_FIELDS)
         now_s = state[fluid.TICK] * self._interval_s
-        ready: dict[str, float] = {}
-        started: dict[str, float] = {}
+        share = float(state[fluid.BUSY]) / max(1.0, float(state[fluid.READY]))
+        seen = {}
         for number, replica in enumerate(each.tolist()):
             name = f"replica-{number}"
             if replica[fluid.GONE] > now_s:
-                ready[name], started[name] = 0.0, replica[fluid.STARTED_BEFORE]
+                seen[name] = (0.0, 0.0, replica[fluid.STARTED_BEFORE])
             elif number < state[fluid.WANTED] and replica[fluid.STARTED] <= now_s:
-                ready[name] = float(replica[fluid.READY_AT] <= now_s)
-                started[name] = replica[fluid.STARTED]
-        share = float(state[fluid.BUSY]) / max(1.0, float(state[fluid.READY]))
-        worked = {name: up * share for name, up in ready.items()}
+                ready = float(replica[fluid.READY_AT] <= now_s)
+                seen[name] = (ready * share, ready, replica[fluid.STARTED])
         tick = int(state[fluid.TICK])
-        return labelled(
-            self.measures.by_label,
-            ready=ready,
-            started=started,
-            worked=worked,
-            seconds=tick * self._interval_s - max(0, tick - 1) * self._interval_s,
-        )
+        seconds = tick * self._interval_s - max(0, tick - 1) * self._interval_s
+        return self.measures.by_label(seen, seconds)
 
     def _curve(self, seed: int) -> NDArray[np.float64]:
         """Mean rate in each span, requests/s, as :func:`~infra_gym.workloads.arrival_schedule` has

@@ -14,11 +14,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra_gym.cost import Bill
 from infra_gym.definitions.models import (
     Definition,
     GaugeMetric,
@@ -38,11 +39,13 @@ from infra_gym.errors import (
 from infra_gym.metrics import MetricsReader, Prometheus
 from infra_gym.settings import Target
 from infra_gym.stack import Stack
+from infra_gym.stack.costs import billed_layers
 from infra_gym.workloads import Schedule, Workload, arrival_schedule
 from infra_gym.worlds.actuator import SENDER, Actuator
 from infra_gym.worlds.base import Reading, ResetMode
 from infra_gym.worlds.episode import Clock, Episode, Overrun, Sample, Scene, Timing
 from infra_gym.worlds.load import Load
+from infra_gym.worlds.metering import Metering
 from infra_gym.worlds.pods import Pods
 from infra_gym.worlds.reach import Direct, Reach, Way
 
@@ -104,6 +107,7 @@ class LiveWorld:
         workload: The load.
         options: How time is kept.
         clock: Wall time; another one in tests.
+        metering: What meters the stack, where an account is billed for it.
 
     Raises:
         DefinitionError: There is no Prometheus among the layers.
@@ -119,6 +123,7 @@ class LiveWorld:
         workload: Workload,
         options: LiveOptions,
         clock: Clock = time,
+        metering: Metering | None = None,
     ) -> None:
         if PROMETHEUS not in map(short_name, definition.layers[target]):
             raise DefinitionError(
@@ -138,6 +143,7 @@ class LiveWorld:
         self._workload = workload
         self._options = options
         self._clock = clock
+        self._metering = metering
         self._episode: Episode | None = None
         self._pods: Pods | None = None
         self._sender_started = 0.0
@@ -149,6 +155,10 @@ class LiveWorld:
         Raises:
             InfraGymError: A layer failed, or the stack was not ready in time.
         """
+        with self._watched():
+            return self._reset(seed, controls, mode)
+
+    def _reset(self, seed: int, controls: Mapping[str, int], mode: ResetMode) -> Reading:
         begin = self._clock.time()
         mode = self._leave(mode)
         self._actuator.clear(mode)
@@ -192,7 +202,8 @@ class LiveWorld:
     def _step(self, episode: Episode, controls: Mapping[str, int]) -> Reading:
         late_s = episode.open_tick()
         repaired = self._actuator.submit(controls)
-        apply_s = self._actuator.wait(episode.left_s)
+        with self._watched() if billed_layers(self._actuator.pending) else nullcontext():
+            apply_s = self._actuator.wait(episode.left_s)
         sample = episode.sample()
         values = sample.measured.values
         self._refuse_restarted(values[_SENDER_STARTED])
@@ -213,16 +224,27 @@ class LiveWorld:
         """Destroy the stack, or leave it running if ``keep``; an apply that runs is awaited."""
         self._episode = None
         self._forget_ways()
-        self._actuator.close(keep=keep)
+        # Nothing changes where it is kept; and at Python's exit, no thread could be started.
+        with nullcontext() if keep else self._watched():
+            self._actuator.close(keep=keep)
 
     def interrupt(self) -> None:
         """Have running Terraform commands stop gently; again: at once."""
         self._actuator.interrupt()
 
     @property
+    def bill(self) -> Bill | None:
+        """What the account was billed as of now, where one is; nobody is asked."""
+        return None if self._metering is None else self._metering.told()
+
+    @property
     def jitter_p99_s(self) -> float:
         """99th percentile of how late ticks were kept, in seconds; ``nan`` before an episode."""
         return math.nan if self._episode is None else self._episode.jitter_p99_s
+
+    def _watched(self) -> AbstractContextManager[None]:
+        """While the stack is made or destroyed, what stands costs already, or still."""
+        return nullcontext() if self._metering is None else self._metering.watching()
 
     def _schedule(self, seed: int) -> Schedule:
         return arrival_schedule(
@@ -412,6 +434,7 @@ class LiveWorld:
     def _reading(self, sample: Sample, notes: Mapping[str, Any]) -> Reading:
         measured = sample.measured.values
         values = {name: value for name, value in measured.items() if name not in _OWN_METRICS}
+        bill = None if self._metering is None else self._metering.read()
         return Reading(
             tick=sample.tick,
             seconds=sample.seconds,
@@ -419,6 +442,7 @@ class LiveWorld:
             values=values,
             by_label=sample.measured.by_label,
             empty=sample.measured.empty - _OWN_METRICS.keys(),
+            bill=bill,
             notes={
                 "at": sample.at,
                 "pending": list(self._actuator.pending),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from infra_gym.definitions.models import (
     Metric,
 )
 from infra_gym.errors import DefinitionError, MetricsError, did_you_mean
-from infra_gym.simulators import webapp_measures as compiled
+from infra_gym.simulators import webapp_table as table
 from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES
 from infra_gym.worlds.selectors import Selector
 
@@ -26,13 +26,12 @@ _REQUESTS = "siege_requests_total"
 _LATENCY = "siege_request_duration_seconds"
 _BUSY = "heater_busy_seconds_total"
 _GAUGES = {
-    "backlog": compiled.BACKLOG,
-    "existing": compiled.EXISTING,
-    "ready": compiled.READY,
+    "backlog": table.BACKLOG,
+    "existing": table.EXISTING,
+    "ready": table.READY,
 }
 
-BY_REPLICA = ("replica_ready", "replica_started", "busy")
-"""What a metric with ``by`` can be: two gauges by their names, and the counter of busy seconds."""
+_GAUGES_BY_REPLICA = {"replica_ready": table.IS_READY, "replica_started": table.STARTED_AT}
 
 
 @dataclass(frozen=True)
@@ -54,16 +53,17 @@ class WebAppMeasures:
     Args:
         definition: The environment.
         timeout_s: When the client gives up.
-        overhead_s: How long a 503 takes.
 
     Raises:
         DefinitionError: A metric that the web app's simulators do not have.
     """
 
-    def __init__(self, definition: Definition, *, timeout_s: float, overhead_s: float) -> None:
+    def __init__(self, definition: Definition, *, timeout_s: float) -> None:
         self._definition = definition
-        self.by_label: dict[str, tuple[str, bool]] = {}
-        """For each metric with ``by``: which of :data:`BY_REPLICA`, and whether it is a rate."""
+        self._timeout_s = timeout_s
+        most = max((control.high for control in definition.controls.values()), default=0)
+        self._replicas = [f"replica-{number}" for number in range(most)]
+        self._by_label: dict[str, tuple[int, bool]] = {}  # what of a replica, and if it is a rate
         entries: dict[str, _Entry] = {}
         for name, metric in definition.metrics.items():
             if isinstance(metric, FormulaMetric):
@@ -71,16 +71,76 @@ class WebAppMeasures:
             if metric.by is None:
                 entries[name] = self._entry(name, metric)
             else:
-                self.by_label[name] = self._entry_by_label(name, metric)
+                self._by_label[name] = self._entry_by_label(name, metric)
         self.names = tuple(entries)
         """Of the metrics with one value, in the order of the values."""
         self._empty = {name: definition.metrics[name].empty for name in entries}
         self.metrics = np.array([entry.row() for entry in entries.values()]).reshape(
-            -1, compiled.COLUMNS
+            -1, table.COLUMNS
         )
-        """See :func:`infra_gym.simulators.webapp_measures.measure`, as for the next two."""
+        """See :func:`infra_gym.simulators.webapp_measures.measure`, as for the next."""
         self.bounds_s = np.array(BUCKETS_S)
-        self.buckets = np.array([0, _bucket(overhead_s), _bucket(timeout_s), 0, 0], dtype=np.int64)
+
+    def buckets(self, overhead_s: float) -> NDArray[np.int64]:
+        """See there, too.
+
+        Args:
+            overhead_s: How long a 503 takes.
+        """
+        return np.array([0, _bucket(overhead_s), _bucket(self._timeout_s), 0, 0], dtype=np.int64)
+
+    def asked(self, overhead_s: float) -> table.Asked:
+        """All three.
+
+        Args:
+            overhead_s: How long a 503 takes.
+        """
+        return table.Asked(self.metrics, self.bounds_s, self.buckets(overhead_s))
+
+    def single(
+        self, told: table.Told
+    ) -> tuple[dict[str, float], dict[str, dict[str, float]], frozenset[str]]:
+        """Of one environment: values, values by label, and the metrics that had nothing to measure.
+
+        Raises:
+            MetricsError: One of those declares no ``empty``.
+        """
+        values = dict(zip(self.names, told.values, strict=True))
+        seen = {
+            name: numbers
+            for name, numbers in zip(self._replicas, told.replicas, strict=False)
+            if numbers[table.STARTED_AT] == numbers[table.STARTED_AT]
+        }
+        by_label = self.by_label(seen, told.until_s - told.since_s)
+        empty = {name for name, numbers in by_label.items() if not numbers}
+        if math.isnan(sum(told.values)):  # and so is one of them
+            for name, value in values.items():
+                if math.isnan(value):
+                    values[name] = self._otherwise(name)
+                    empty.add(name)
+        return values, by_label, frozenset(empty)
+
+    def by_label(
+        self, seen: Mapping[str, Sequence[float]], seconds: float
+    ) -> dict[str, dict[str, float]]:
+        """Of one environment, the metrics with one value a replica.
+
+        Args:
+            seen: Of each replica that is seen: its numbers, as in
+                :attr:`~infra_gym.simulators.webapp_table.Told.replicas`.
+            seconds: Length of the time.
+        """
+        found = {}
+        for name, (column, rate) in self._by_label.items():
+            if not rate:
+                found[name] = {replica: numbers[column] for replica, numbers in seen.items()}
+            elif seconds:
+                found[name] = {
+                    replica: numbers[column] / seconds for replica, numbers in seen.items()
+                }
+            else:
+                found[name] = {}
+        return found
 
     def filled(
         self, values: NDArray[np.float64]
@@ -99,15 +159,19 @@ class WebAppMeasures:
         for name, column in columns.items():
             nothing = np.isnan(column)
             if nothing.any():
-                otherwise = self._empty[name]
-                if otherwise is None:
-                    raise MetricsError(
-                        f"metric {name} has nothing to measure",
-                        next_command=f"give {name} an `empty:` value in the definition",
-                    )
-                column[nothing] = otherwise
+                column[nothing] = self._otherwise(name)
                 empty[name] = nothing
         return columns, empty
+
+    def _otherwise(self, name: str) -> float:
+        """The value of a metric that has nothing to measure."""
+        otherwise = self._empty[name]
+        if otherwise is None:
+            raise MetricsError(
+                f"metric {name} has nothing to measure",
+                next_command=f"give {name} an `empty:` value in the definition",
+            )
+        return otherwise
 
     def _entry(self, name: str, metric: Metric) -> _Entry:
         if isinstance(metric, GaugeMetric):
@@ -123,15 +187,16 @@ class WebAppMeasures:
     def _counter(self, name: str, metric: CounterMetric) -> _Entry:
         asked = self._selector(name, metric, metric.counter)
         if asked.name == _BUSY and not asked.matchers:
-            return _Entry(compiled.BUSY, rate=metric.rate)
+            return _Entry(table.BUSY, rate=metric.rate)
         codes = self._codes(name, metric, asked)
         if asked.name == _REQUESTS and asked.matchers.keys() <= {"code"}:
-            return _Entry(compiled.REQUESTS, codes, rate=metric.rate)
+            return _Entry(table.REQUESTS, codes, rate=metric.rate)
         if asked.name == f"{_LATENCY}_bucket" and asked.matchers.keys() <= {"code", "le"}:
             bucket = asked.bucket()
             if bucket is None:
-                raise self._unknown(name, metric, f" Its bounds are {BUCKETS_S}.")
-            return _Entry(compiled.REQUESTS, codes, bucket, rate=metric.rate)
+                bounds = ", ".join(f"{bound_s:g}" for bound_s in BUCKETS_S)
+                raise self._unknown(name, metric, f" Its bounds are {bounds}.")
+            return _Entry(table.REQUESTS, codes, bucket, rate=metric.rate)
         raise self._unknown(name, metric)
 
     def _histogram(self, name: str, metric: HistogramMetric) -> _Entry:
@@ -143,15 +208,15 @@ class WebAppMeasures:
             observed = self._definition.observations
             starved = next(entry.high for entry in observed if entry.metric == name)
         codes = self._codes(name, metric, asked)
-        return _Entry(compiled.QUANTILE, codes, quantile=metric.quantile, starved=starved)
+        return _Entry(table.QUANTILE, codes, quantile=metric.quantile, starved=starved)
 
-    def _entry_by_label(self, name: str, metric: Metric) -> tuple[str, bool]:
-        if isinstance(metric, GaugeMetric) and name in BY_REPLICA:
-            return name, False
+    def _entry_by_label(self, name: str, metric: Metric) -> tuple[int, bool]:
+        if isinstance(metric, GaugeMetric) and name in _GAUGES_BY_REPLICA:
+            return _GAUGES_BY_REPLICA[name], False
         if isinstance(metric, CounterMetric):
             asked = self._selector(name, metric, metric.counter)
             if asked.name == _BUSY and not asked.matchers:
-                return "busy", metric.rate
+                return table.BUSY_SECONDS, metric.rate
         raise self._unknown(name, metric)
 
     def _codes(self, name: str, metric: Metric, asked: Selector) -> tuple[bool, ...]:
@@ -173,33 +238,6 @@ class WebAppMeasures:
             f"{self._definition.id}: the webapp simulator has no metric {name!r}"
             + (f", which asks for {asked}.{hint}" if asked else f".{hint}")
         )
-
-
-def labelled(
-    by_label: Mapping[str, tuple[str, bool]],
-    *,
-    ready: dict[str, float],
-    started: dict[str, float],
-    worked: dict[str, float],
-    seconds: float,
-) -> dict[str, dict[str, float]]:
-    """The metrics with ``by``, from numbers of the replicas that are seen.
-
-    Args:
-        by_label: See :attr:`WebAppMeasures.by_label`.
-        ready: 1 or 0: whether it takes requests.
-        started: When it started, in seconds.
-        worked: Busy slot-seconds over slots.
-        seconds: Length of the time.
-    """
-    known = {"replica_ready": ready, "replica_started": started, "busy": worked}
-    found = {}
-    for name, (which, rate) in by_label.items():
-        numbers = dict(known[which])
-        if rate:
-            numbers = {r: number / seconds for r, number in numbers.items()} if seconds else {}
-        found[name] = numbers
-    return found
 
 
 def _bucket(latency_s: float) -> int:

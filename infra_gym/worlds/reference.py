@@ -12,9 +12,10 @@ from infra_gym.simulators import webapp_queue as queue
 from infra_gym.simulators.webapp import app_rules
 from infra_gym.simulators.webapp_batch import step_all
 from infra_gym.simulators.webapp_parameters import WebAppParameters
+from infra_gym.simulators.webapp_table import STARTED_AT
 from infra_gym.workloads import Workload, arrival_schedule
 from infra_gym.worlds.columns import Columns, Masks
-from infra_gym.worlds.measures import WebAppMeasures, labelled
+from infra_gym.worlds.measures import WebAppMeasures
 from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 
@@ -52,8 +53,8 @@ class ReferenceBatch:
         self._measures = WebAppMeasures(
             definition,
             timeout_s=self._inputs.timeout_s,
-            overhead_s=self._parameters.overhead_s,
         )
+        self._buckets = self._measures.buckets(self._parameters.overhead_s)
         self._workload = workload
         self._schedule_s = (definition.max_episode_steps + 2) * interval_s
         self._interval_s, self._time_scale = interval_s, time_scale
@@ -109,16 +110,11 @@ class ReferenceBatch:
         seen = {
             f"replica-{number}": told
             for number, told in enumerate(self._apps.seen[place, :numbers].tolist())
-            if told[queue.STARTED_AT] == told[queue.STARTED_AT]
+            if told[STARTED_AT] == told[STARTED_AT]
         }
         tick = int(self.ticks[place])
-        return labelled(
-            self._measures.by_label,
-            ready={name: told[queue.IS_READY] for name, told in seen.items()},
-            started={name: told[queue.STARTED_AT] for name, told in seen.items()},
-            worked={name: told[queue.BUSY_SECONDS] for name, told in seen.items()},
-            seconds=tick * self._interval_s - max(0, tick - 1) * self._interval_s,
-        )
+        seconds = tick * self._interval_s - max(0, tick - 1) * self._interval_s
+        return self._measures.by_label(seen, seconds)
 
     def _advance(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
         step_all(
@@ -130,7 +126,7 @@ class ReferenceBatch:
             idle,
             self._measures.metrics,
             self._measures.bounds_s,
-            self._measures.buckets,
+            self._buckets,
             self._values,
         )
 

@@ -7,13 +7,13 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from infra_gym.definitions.models import Definition
-from infra_gym.errors import DefinitionError, NotReadyError
-from infra_gym.simulators.webapp_counts import Counts
+from infra_gym.errors import NotReadyError
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
+from infra_gym.simulators.webapp_table import Asked, Told
 from infra_gym.workloads import Workload, arrival_schedule
 from infra_gym.worlds.base import Reading, ResetMode
-from infra_gym.worlds.replica_control import replica_control
-from infra_gym.worlds.simulated_metrics import SimulatedMetrics
+from infra_gym.worlds.measures import WebAppMeasures
+from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 if TYPE_CHECKING:
     from infra_gym.simulators.webapp import WebApp
@@ -45,23 +45,15 @@ class SimulatedWorld:
         time_scale: float,
         parameters: WebAppParameters | WebAppSpread | None = None,
     ) -> None:
-        if definition.simulator is None:
-            raise DefinitionError(
-                f"{definition.id} has no simulator, which the target sim and a dry run need"
-            )
-        if definition.simulator != "webapp":
-            raise DefinitionError(
-                f"{definition.id}: there is no simulator {definition.simulator!r}; "
-                "known: faas, webapp"
-            )
+        self._inputs = WebAppInputs.of(definition)
+        self._measures = WebAppMeasures(definition, timeout_s=self._inputs.timeout_s)
         self._definition = definition
         self._workload = workload
         self._interval_s = interval_s
         self._time_scale = time_scale
-        self._metrics = SimulatedMetrics(definition)
-        self._replicas = replica_control(definition)
         self._parameters = parameters
         self._app: WebApp | None = None
+        self._asked: Asked
         self._tick = 0
 
     def reset(self, seed: int, controls: Mapping[str, int], mode: ResetMode) -> Reading:  # noqa: ARG002
@@ -74,21 +66,20 @@ class SimulatedWorld:
             time_scale=self._time_scale,
             seed=seed,
         )
-        heater = self._definition.inputs_of("local/heater")
-        siege = self._definition.inputs_of("local/siege-engine")
+        inputs, replicas = self._inputs, controls[self._inputs.control]
         parameters = self._drawn(seed)
         self._app = WebApp(
             schedule.times,
-            replicas=controls[self._replicas],
-            max_replicas=self._definition.controls[self._replicas].high,
+            replicas=replicas,
+            max_replicas=self._definition.controls[inputs.control].high,
             parameters=parameters,
             schedule_s=schedule.seconds,
             seed=seed,
-            **{name: heater[name] for name in _HEATER_INPUTS if name in heater},
-            **{name: siege[name] for name in _SIEGE_INPUTS if name in siege},
+            **inputs.of_app,
         )
+        self._asked = self._measures.asked((parameters or WebAppParameters()).overhead_s)
         self._tick = 0
-        reading = self._reading(self._app.advance(0.0, controls[self._replicas]))
+        reading = self._reading(self._app.measure(0.0, replicas, self._asked))
         told = {} if parameters is None else {"parameters": asdict(parameters)}
         notes = {**reading.notes, "schedule_sha256": schedule.sha256, **told}
         return replace(reading, notes=notes)
@@ -103,7 +94,9 @@ class SimulatedWorld:
             raise NotReadyError("step before reset", next_command="call env.reset() first")
         self._tick += 1
         until_s = self._tick * self._interval_s
-        return self._reading(self._app.advance(until_s, controls[self._replicas]))
+        return self._reading(
+            self._app.measure(until_s, controls[self._inputs.control], self._asked)
+        )
 
     def close(self, *, keep: bool = False) -> None:  # noqa: ARG002
         """Nothing was made."""
@@ -114,18 +107,14 @@ class SimulatedWorld:
             return self._parameters.draw(seed)
         return self._parameters
 
-    def _reading(self, counts: Counts) -> Reading:
-        values, by_label, empty = self._metrics.values(counts)
+    def _reading(self, told: Told) -> Reading:
+        values, by_label, empty = self._measures.single(told)
         return Reading(
             tick=self._tick,
-            seconds=counts.until_s - counts.since_s,
-            time_s=counts.until_s * self._time_scale,
+            seconds=told.until_s - told.since_s,
+            time_s=told.until_s * self._time_scale,
             values=values,
             by_label=by_label,
             empty=empty,
             notes={"seconds": {"apply": 0.0, "sample": 0.0}, "pending": [], "mismatch": {}},
         )
-
-
-_HEATER_INPUTS = ("slots", "service_time_s", "service", "queue_limit")
-_SIEGE_INPUTS = ("timeout_s", "max_in_flight")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import DefinitionError
@@ -35,7 +35,8 @@ class WebAppInputs:
             )
         if definition.simulator != "webapp":
             raise DefinitionError(
-                f"{definition.id}: there is no simulator {definition.simulator!r}; known: webapp"
+                f"{definition.id}: there is no simulator {definition.simulator!r}; "
+                "known: faas, webapp"
             )
         written = {
             **definition.inputs_of("local/heater"),
@@ -43,3 +44,8 @@ class WebAppInputs:
         }
         known = {name: written[name] for name in cls.__dataclass_fields__ if name in written}
         return cls(control=replica_control(definition), **known)
+
+    @property
+    def of_app(self) -> dict[str, Any]:
+        """All but the control, as :class:`~infra_gym.simulators.webapp.WebApp` takes them."""
+        return {name: value for name, value in asdict(self).items() if name != "control"}

@@ -49,6 +49,12 @@ class Description:
             schema = self._schema([*where, "responses", str(status)])
             self._check(OAS30ReadValidator, schema, answered, f"answer to {method} {path}")
 
+    def scopes(self, operation: str) -> set[str]:
+        """What a token needs one of for an operation in ``seen``."""
+        method, _, pointer = operation.partition(" ")
+        wanted = self._whole["paths"][pointer][method.lower()]["security"]
+        return {scope for one in wanted for scope in one["bearer_auth"]}
+
     def _operation(self, method: str, path: str) -> tuple[str, dict[str, Any]] | None:
         # A literal path such as /projects/default wins over one with a parameter.
         matching = [name for pattern, name in self._paths if pattern.fullmatch(path)]

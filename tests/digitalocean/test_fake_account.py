@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -314,16 +315,18 @@ def test_a_cluster_may_never_get_ready(fake, client, clock):
     assert fake.bill_usd() == 0
 
 
-def test_the_bill_begins_when_nodes_are_ready_and_ends_with_the_delete(fake, client, clock):
+def test_the_bill_begins_when_nodes_are_ready_and_ends_when_they_are_gone(fake, client, clock):
     cluster = make_cluster(client, vpc=make_vpc(client), ha=True)
-    clock.now += 60  # the control plane is ready, and costs 40 dollars in 672 hours
+    clock.now += 60  # the control plane is ready; it costs 40 dollars in 672 hours from its making
     clock.now += 30  # the node is
     assert fake.bill_usd() == Decimal("0.01")  # the control plane's least; the node's has not begun
     clock.now += 10 * 3600
     client.kubernetes.delete_cluster(cluster)
+    clock.now += 120
+    # 10 hours of a node at 0.01786, and 90 s more of the control plane at 40 / 672; the last two
+    # minutes are those of the deletion.
     owed = fake.bill_usd()
-    # 10 hours of a node at 0.01786, and 10 hours and 30 s of the control plane at 40 / 672.
-    assert owed == Decimal("0.77")
+    assert owed == Decimal("0.78")
     clock.now += 3600
     assert fake.bill_usd() == owed
 
@@ -338,8 +341,11 @@ def test_a_short_life_costs_a_cent(fake, client, clock):
 
 
 def test_a_month_costs_672_hours(fake, client, clock):
+    clock.now = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
     client.droplets.create(
         {"name": "d", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "debian-12-x64"}
     )
     clock.now += 31 * 24 * 3600
     assert fake.bill_usd() == Decimal("6.00")
+    clock.now += 28 * 24 * 3600  # February has just as many
+    assert fake.bill_usd() == Decimal("12.00")

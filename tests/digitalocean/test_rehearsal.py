@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+import uuid
 from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("needs_provider")]
+from infra_gym.clouds.kubernetes import Cluster
+from infra_gym.testing.digitalocean import Durations, FakeDigitalOcean
 
 KUBECONFIG = os.environ.get("INFRA_GYM_TEST_KUBECONFIG")
 
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.usefixtures("needs_provider"),
+    pytest.mark.skipif(not KUBECONFIG, reason="INFRA_GYM_TEST_KUBECONFIG names no kubeconfig"),
+]
 
-@pytest.mark.skipif(not KUBECONFIG, reason="INFRA_GYM_TEST_KUBECONFIG names no kubeconfig")
+
 def test_an_episode_leaves_nothing_in_the_account(tmp_path):
     done = subprocess.run(
         [
@@ -31,10 +41,57 @@ def test_an_episode_leaves_nothing_in_the_account(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout)
     assert told["left"] == []
-    assert told["bill_usd"] > 0
+    assert round(told["metered_usd"], 2) == told["bill_usd"] > 0
     steps = [
         record
         for record in map(json.loads, Path(told["log"]).read_text().splitlines())
         if record["kind"] == "step"
     ]
     assert len(steps) == 2
+    assert told["namespaces"] == []
+
+
+def test_a_run_that_is_killed_among_its_pods_is_swept(tmp_path):
+    name, behind = f"killed-{uuid.uuid4().hex[:6]}", Path(str(KUBECONFIG))
+    kept = ("INFRA_GYM_", "KUBE", "DIGITALOCEAN_")
+    with FakeDigitalOcean(kubeconfig=behind, durations=Durations(1, 1, 1)) as fake:
+        environ = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(kept)},
+            "DIGITALOCEAN_TOKEN": "any",
+            "DIGITALOCEAN_API_URL": fake.url,
+            "INFRA_GYM_DATA_FOLDER": str(tmp_path / "data"),
+            "INFRA_GYM_SPEND_MONEY": "true",
+            "TF_VAR_pool": "",  # no node of the cluster behind is kept for the app
+        }
+        program = [sys.executable, "-m", "infra_gym"]
+        stack = ["--target", "do", "-p", "p", "-e", name]
+        run = subprocess.Popen(
+            [*program, "layers", "apply", "SimpleK8sWebApp-v0", *stack, "--quiet"],
+            env=environ,
+            cwd=tmp_path,
+        )
+        try:
+            heater = tmp_path / f"data/state/infrastructure/p/{name}/ledger/k8s/heater.json"
+            deadline = time.monotonic() + 240
+            while not heater.exists():
+                assert run.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        finally:
+            run.send_signal(signal.SIGKILL)
+            run.wait()
+        done = subprocess.run(
+            [*program, "sweep", "--json"],
+            env=environ,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert json.loads(done.stdout)["swept"] == [f"p/{name}"]
+        assert fake.left() == []
+    with Cluster.connect(behind) as cluster:
+        assert cluster.namespaces("p", name) == []
+    assert [path for path in (tmp_path / "data").rglob("*") if not path.is_dir()] == []

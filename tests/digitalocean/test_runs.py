@@ -120,6 +120,48 @@ def test_all_of_a_run_goes_and_nothing_else(fake, account, clock):
     assert [one.urn for one in fake.left()] == [network.urn]
 
 
+def test_tags_go_last(fake, account, clock):
+    make_run(fake)
+    (run,) = find_runs(account)
+    gone: list[str] = []
+    destroy(account, run, clock, on_gone=lambda thing: gone.append(thing.kind))
+    assert gone[0] == "kubernetes"
+    assert gone[-1] == "tags"
+    assert len(gone) == len(run.things)
+
+
+def test_what_holds_a_vpc_is_told(fake, account, clock):
+    make_run(fake)
+    (vpc,) = (one for one in fake.account.all_of("vpc") if one.name == TITLE)
+    fake.account.add("dbaas", {"name": "by-hand"}, vpc=vpc.id)
+    (run,) = find_runs(account)
+    with pytest.raises(CloudError, match="The VPC is held by dbaas by-hand") as caught:
+        destroy(account, run, clock, deadline_s=90)
+    assert f"infra-gym sweep {NAME}" in str(caught.value.next_command)
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_kind_that_cannot_be_listed_keeps_the_others_no_longer(fake, account, clock, status):
+    make_run(fake)
+    (run,) = find_runs(account)
+    account._client._config.retry_policy.total_retries = 0
+    fake.fault("status", status, method="GET", path="firewalls")
+    unseen = destroy_run(account, run, sleep=clock.sleep, clock=clock)
+    assert [*unseen] == ["firewalls"]
+    assert fake.left() == []
+
+
+def test_what_only_another_token_may_delete_is_told_at_once(fake, account, clock):
+    make_run(fake)
+    (run,) = find_runs(account)
+    fake.fault("status", 403, method="DELETE", path="firewalls")
+    began = clock.now
+    with pytest.raises(CloudRefusedError, match="not authorized"):
+        destroy(account, run, clock)
+    assert {one.kind for one in fake.left()} == {"firewall", "tag"}
+    assert clock.now - began < 200
+
+
 def test_what_outlives_its_cluster_is_still_found(fake, account, clock):
     cluster = make_run(fake)
     (run,) = find_runs(account)
@@ -136,7 +178,7 @@ def test_a_vpc_that_will_not_go_is_told(fake, account, clock):
     (run,) = find_runs(account)
     with pytest.raises(CloudError, match=f"still there after 90 s: vpcs/{TITLE}.*members"):
         destroy(account, run, clock, deadline_s=90)
-    assert [one.urn for one in fake.left()] == [vpc.urn]
+    assert {one.kind for one in fake.left()} == {"vpc", "tag"}
 
 
 def test_a_cluster_that_never_got_ready_goes_as_well(fake, account, clock):
@@ -168,7 +210,7 @@ def test_an_expired_token_says_what_to_do(fake, account, clock):
     make_run(fake)
     (run,) = find_runs(account)
     fake.token = "new"
-    with pytest.raises(CloudRefusedError, match="refuses to delete") as caught:
+    with pytest.raises(CloudRefusedError, match="Unable to authenticate you") as caught:
         destroy(account, run, clock)
     assert "export" in str(caught.value.next_command) or "token" in str(caught.value.next_command)
     destroy(DigitalOcean("new", fake.url), run, clock)
@@ -176,7 +218,9 @@ def test_an_expired_token_says_what_to_do(fake, account, clock):
 
 
 def test_prices_are_those_of_the_account(account):
-    assert account.prices()["s-2vcpu-4gb"] == 0.03571
+    prices = account.prices()
+    assert prices.sizes["s-2vcpu-4gb"] == 0.03571
+    assert "read from the account on" in prices.source
 
 
 def test_listings_are_read_to_their_last_page(fake, account):
@@ -195,7 +239,7 @@ def test_credentials_become_a_kubeconfig(fake, account):
 
 def test_the_token_comes_from_where_terraform_takes_it(fake):
     environ = {"DIGITALOCEAN_ACCESS_TOKEN": "right", "DIGITALOCEAN_API_URL": fake.url}
-    assert DigitalOcean.from_environment(environ).email() == "user@example.com"
+    assert DigitalOcean.from_environment(environ).identity() == f"team-{fake.account.uuid}"
     with pytest.raises(SettingsError, match="no DigitalOcean token"):
         DigitalOcean.from_environment({})
 
@@ -209,4 +253,4 @@ def test_an_api_that_is_not_there_is_told():
     account = DigitalOcean("any", "http://127.0.0.1:9")
     account._client._config.retry_policy.total_retries = 0
     with pytest.raises(CloudError, match="does not answer"):
-        account.email()
+        account.identity()

@@ -5,6 +5,6 @@ Needs ``werkzeug``, which ``pip install 'moto[server]'`` brings.
 
 from infra_gym.testing.digitalocean.account import Account, Durations, Resource
 from infra_gym.testing.digitalocean.bill import Bill
-from infra_gym.testing.digitalocean.server import FakeDigitalOcean, Fault
+from infra_gym.testing.digitalocean.server import Answered, FakeDigitalOcean, Fault
 
-__all__ = ["Account", "Bill", "Durations", "FakeDigitalOcean", "Fault", "Resource"]
+__all__ = ["Account", "Answered", "Bill", "Durations", "FakeDigitalOcean", "Fault", "Resource"]

@@ -22,8 +22,11 @@ from infra_gym.testing.digitalocean.bill import Bill
 class Refusal(Exception):  # noqa: N818 - an answer of the API, not a fault of the fake
     """An answer other than success, in DigitalOcean's form."""
 
-    def __init__(self, status: int, identifier: str, message: str) -> None:
+    def __init__(
+        self, status: int, identifier: str, message: str, retry_after_s: int | None = None
+    ) -> None:
         super().__init__(message)
+        self.retry_after_s = retry_after_s
         self.status = status
         self.identifier = identifier
         self.message = message
@@ -100,6 +103,7 @@ class Account:
         durations: How long things take; may be changed at any time.
         kubeconfig: A kubeconfig whose cluster stands behind every managed cluster.
         stuck: URNs that refuse to be deleted.
+        uuid: Tells this account from others.
         bill: What everything cost so far.
         lock: Held while a request is answered.
     """
@@ -108,6 +112,7 @@ class Account:
     durations: Durations
     kubeconfig: Path | None = None
     stuck: set[str] = field(default_factory=set)
+    uuid: str = field(default_factory=lambda: uuid.uuid4().hex)
     bill: Bill = field(default_factory=Bill)
     lock: threading.RLock = field(default_factory=threading.RLock)
     _resources: dict[tuple[str, str], Resource] = field(default_factory=dict)
@@ -122,6 +127,7 @@ class Account:
         vpc: str | None = None,
         numbered: bool = False,
         usd_per_hour: float = 0.0,
+        billed_at_once: bool = False,
     ) -> Resource:
         """Make a resource; its ``id`` and ``created_at`` are put into ``body``.
 
@@ -132,6 +138,7 @@ class Account:
             vpc: The VPC that it is a member of.
             numbered: Droplets and SSH keys have numbers, all else UUIDs.
             usd_per_hour: What it costs.
+            billed_at_once: It costs from its creation.
         """
         now = self.clock()
         fresh: Any = next(self._numbers) if numbered else str(uuid.uuid4())
@@ -140,7 +147,8 @@ class Account:
         resource = Resource(kind, str(identity), body, now, now + boot_s, vpc=vpc)
         self._resources[kind, resource.id] = resource
         if usd_per_hour:
-            self.bill.open(resource.urn, resource.name, usd_per_hour, resource.ready_at)
+            since = resource.made_at if billed_at_once else resource.ready_at
+            self.bill.open(resource.urn, resource.name, usd_per_hour, since)
         return resource
 
     def find(self, kind: str, identity: str) -> Resource:
@@ -165,12 +173,12 @@ class Account:
         return [resource for resource in self._resources.values() if resource.gone_at > now]
 
     def remove(self, resource: Resource, *, after_s: float = 0.0) -> None:
-        """Begin a deletion, which is complete ``after_s`` later; what it costs ends now."""
+        """Begin a deletion, which is complete ``after_s`` later; what it costs ends then."""
         if resource.urn in self.stuck:
             raise Refusal(500, "server_error", "Unexpected server-side error")
         now = self.clock()
         resource.gone_at = min(resource.gone_at, now + after_s)
-        self.bill.close(resource.urn, now)
+        self.bill.close(resource.urn, resource.gone_at)
 
     def members(self, vpc: str) -> list[Resource]:
         """What lies in a VPC, deletions under way included."""

@@ -19,7 +19,9 @@ from infra_gym.testing.digitalocean.account import (
 _addresses: Iterator[int] = itertools.count(2)
 
 
-def add(account: Account, body: dict[str, Any], *, boot_s: float) -> Resource:
+def add(
+    account: Account, body: dict[str, Any], *, boot_s: float, billed_at_once: bool = False
+) -> Resource:
     """Make a droplet: one of a cluster's nodes, or one that was asked for."""
     size = catalog.size(body.get("size", ""))
     region = catalog.region(body.get("region", ""))
@@ -58,6 +60,7 @@ def add(account: Account, body: dict[str, Any], *, boot_s: float) -> Resource:
         vpc=body.get("vpc_uuid"),
         numbered=True,
         usd_per_hour=size["price_hourly"],
+        billed_at_once=billed_at_once,
     )
 
 
@@ -74,7 +77,7 @@ def create(account: Account, body: dict[str, Any]) -> Resource:
         body = {**body, "image": _slug(image)}
     for key in body.get("ssh_keys") or []:
         find_key(account, str(key))
-    return add(account, body, boot_s=account.durations.droplet_boot_s)
+    return add(account, body, boot_s=account.durations.droplet_boot_s, billed_at_once=True)
 
 
 def told(account: Account, droplet: Resource) -> dict[str, Any]:

@@ -72,6 +72,7 @@ def create(account: Account, body: dict[str, Any]) -> dict[str, Any]:
         boot_s=account.durations.cluster_boot_s,
         vpc=vpc,
         usd_per_hour=catalog.HA_USD_PER_HOUR if ha else 0.0,
+        billed_at_once=True,
     )
     cluster.body["tags"] = ["k8s", f"k8s:{cluster.id}", *body.get("tags", [])]
     cluster.body["node_pools"] = []
@@ -283,15 +284,19 @@ def _resize(
 
 
 def _pool_told(account: Account, pool: dict[str, Any]) -> dict[str, Any]:
-    nodes = [
-        {**node, "status": {"state": "running" if _boots(account, node) else "provisioning"}}
-        for node in pool["nodes"]
-    ]
-    return {**pool, "nodes": nodes}
+    return {**pool, "nodes": [_node_told(account, node) for node in pool["nodes"]]}
 
 
-def _boots(account: Account, node: dict[str, Any]) -> bool:
-    return account.is_ready(account.find("droplet", node["droplet_id"]))
+def _node_told(account: Account, node: dict[str, Any]) -> dict[str, Any]:
+    """A node as the API tells it now: its last update is its becoming ready."""
+    droplet = account.find("droplet", node["droplet_id"])
+    if not account.is_ready(droplet):
+        return {**node, "status": {"state": "provisioning"}}
+    return {
+        **node,
+        "status": {"state": "running"},
+        "updated_at": timestamp(droplet.ready_at),
+    }
 
 
 def _state(account: Account, cluster: Resource) -> str:

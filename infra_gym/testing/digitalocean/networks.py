@@ -88,6 +88,7 @@ def create_load_balancer(account: Account, body: dict[str, Any]) -> Resource:
         boot_s=account.durations.load_balancer_boot_s,
         vpc=body.get("vpc_uuid"),
         usd_per_hour=catalog.LOAD_BALANCER_USD_PER_HOUR * units,
+        billed_at_once=True,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import socket
 import threading
@@ -33,8 +34,35 @@ Fault = Literal["status", "drop", "slow"]
 Exchange = Callable[[str, str, int, Any, Any], None]
 """Method, path, status, the request's JSON, the answer's JSON; ``None`` where there is none."""
 
+_SERVER_ERROR = ("server_error", "Unexpected server-side error")
+_WORDS = {
+    401: ("Unauthorized", "Unable to authenticate you"),
+    403: ("forbidden", "You are not authorized to perform this operation"),
+    429: ("too_many_requests", "API rate limit exceeded."),
+}
 _MINUTE_S, _HOUR_S = 60.0, 3600.0
 _PER_PAGE, _MOST_PER_PAGE = 20, 200
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One request, and what became of it.
+
+    Attributes:
+        at: Seconds of the system's monotonic clock when it was answered.
+        method: ``GET``, ...
+        path: Its path.
+        status: The answer's; 0: the connection was dropped.
+        agent: The client's ``User-Agent``.
+        retry_after_s: Seconds that the client was told to wait.
+    """
+
+    at: float
+    method: str
+    path: str
+    status: int
+    agent: str
+    retry_after_s: float | None
 
 
 @dataclass
@@ -43,6 +71,7 @@ class _Broken:
 
     kind: Fault
     value: float
+    retry_after_s: int
     method: str
     path: re.Pattern[str]
     times: int | None
@@ -81,6 +110,8 @@ class FakeDigitalOcean:
     ) -> None:
         self.token = token
         self.account = Account(clock, durations or Durations(), kubeconfig)
+        self.answers: list[Answered] = []
+        """What became of every request so far."""
         self.requests: list[str] = []
         """Method and path of every request so far."""
         self._table = routes.table()
@@ -122,6 +153,7 @@ class FakeDigitalOcean:
         method: str = "",
         path: str = "",
         times: int | None = None,
+        retry_after_s: int = 1,
     ) -> None:
         """Fail from now on in one way; several faults may be on; :meth:`heal` ends them.
 
@@ -132,8 +164,10 @@ class FakeDigitalOcean:
             method: Only for such requests.
             path: Only for requests whose path matches this regular expression.
             times: Only for so many requests.
+            retry_after_s: What a 429 tells the client to wait.
         """
-        self._faults.append(_Broken(kind, value, method, re.compile(path), times))
+        pattern = re.compile(path)
+        self._faults.append(_Broken(kind, value, retry_after_s, method, pattern, times))
 
     def heal(self) -> None:
         """Be healthy again."""
@@ -170,17 +204,27 @@ class FakeDigitalOcean:
             self._closing.wait(fault.value)
         if fault is not None and fault.kind == "status":
             status = int(fault.value)
-            response = _problem(Refusal(status, "server_error", "Unexpected server-side error"))
+            response = _problem(Refusal(status, *_WORDS.get(status, _SERVER_ERROR)))
             if status == 429:
-                response.headers["Retry-After"] = "1"
+                response.headers["Retry-After"] = str(fault.retry_after_s)
         else:
             response = self._respond(request)
-        if fault is not None and fault.kind == "drop":
+        dropped = fault is not None and fault.kind == "drop"
+        self._remember(request, response, dropped=dropped)
+        if dropped:
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionResetError  # werkzeug answers nothing then
         response.headers["X-Request-Id"] = str(uuid.uuid4())
         answer: Iterable[bytes] = response(environ, start_response)
         return answer
+
+    def _remember(self, request: Request, response: Response, *, dropped: bool) -> None:
+        told = response.headers.get("Retry-After", type=float)
+        status = 0 if dropped else response.status_code
+        agent = request.headers.get("User-Agent", "")
+        self.answers.append(
+            Answered(time.monotonic(), request.method, request.path, status, agent, told)
+        )
 
     def _fault_of(self, request: Request) -> _Broken | None:
         with self.account.lock:
@@ -224,8 +268,11 @@ class FakeDigitalOcean:
             raise Refusal(401, "Unauthorized", "Unable to authenticate you")
         now = self.account.clock()
         for limit, seconds in self._limits:
-            if sum(moment > now - seconds for moment in self._answered) >= limit:
-                raise Refusal(429, "too_many_requests", "API rate limit exceeded.")
+            recent = [moment for moment in self._answered if moment > now - seconds]
+            if len(recent) >= limit:
+                # Of the burst's limit alone one is told how long it lasts.
+                wait = math.ceil(recent[0] + seconds - now) if seconds == _MINUTE_S else None
+                raise Refusal(429, "too_many_requests", "API rate limit exceeded.", wait)
         self._answered.append(now)
 
     def _answer(self, request: Request) -> routes.Answer:
@@ -264,4 +311,7 @@ def _problem(refusal: Refusal) -> Response:
         "message": refusal.message,
         "request_id": str(uuid.uuid4()),
     }
-    return Response(json.dumps(body), refusal.status, content_type="application/json")
+    response = Response(json.dumps(body), refusal.status, content_type="application/json")
+    if refusal.retry_after_s is not None:
+        response.headers["Retry-After"] = str(refusal.retry_after_s)
+    return response

@@ -39,7 +39,10 @@ class Life:
             self._points += 1
             os.pwrite(self._told, str(self._points).encode(), 0)
             if self._points == self._die_at:
-                os.kill(os.getpid(), signal.SIGKILL)
+                self.die()
+
+    def die(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class DyingStorage(FolderStorage):

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -134,3 +140,57 @@ def test_the_session_carries_the_token_of_the_moment(api_server: Any, tmp_path: 
     method, path, headers = api_server.requests[-1]
     assert (method, path) == ("GET", "/api/v1/namespaces/b/services/a:80/proxy/x")
     assert headers["Authorization"] == "Bearer second"
+
+
+HOLDS_CREDENTIALS = """
+import sys, time
+from pathlib import Path
+from infra_gym.clouds.kubernetes_config import Kubeconfig
+from infra_gym.clouds.kubernetes_credentials import Credentials
+held = Credentials(Kubeconfig.find(Path(sys.argv[1])).access())
+print(held._folder, flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_a_killed_process_left_goes_with_the_next_one(
+    api_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    file = api_server.kubeconfig(tmp_path / "config", {"token": "a-token"})
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDS_CREDENTIALS, str(file)],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    folder = Path(holder.stdout.readline().strip())
+    assert folder.parent == tmp_path
+
+    def grow_old_and_connect() -> None:
+        """As if some time had passed: what was made just now is left alone."""
+        os.utime(folder, (time.time() - 3600,) * 2)
+        Cluster.connect(file).close()
+
+    grow_old_and_connect()
+    assert folder.is_dir()  # its process lives
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    holder.stdout.close()
+    Cluster.connect(file).close()
+    assert not folder.exists()
+    assert not list(tmp_path.glob("infra-gym-credentials-*"))
+
+
+def test_newer_credentials_go_to_the_same_places(api_server: Any, tmp_path: Path) -> None:
+    api_server.token = "old"
+    file = api_server.kubeconfig(tmp_path / "config", {"token": "old"})
+    with Cluster.connect(file) as cluster:
+        session = cluster.session()
+        api_server.token = "new"
+        with pytest.raises(ClusterRefusedError):
+            cluster.version()
+        cluster.renew(api_server.kubeconfig(tmp_path / "config", {"token": "new"}))
+        cluster.version()
+        assert session.get(f"{cluster.server}/version", timeout=10).status_code == 200

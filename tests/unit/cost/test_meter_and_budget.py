@@ -34,6 +34,13 @@ def test_no_limit() -> None:
     assert Budget().exceeded(usd=1e9, seconds=1e9) is None
 
 
+def test_what_the_end_costs_is_kept() -> None:
+    budget = Budget(usd=1.5)
+    assert budget.exceeded(usd=1.2, seconds=0, reserve_usd=0.29) is None
+    told = budget.exceeded(usd=1.2, seconds=0, reserve_usd=0.31)
+    assert told == "budget spent: $1.2000 of $1.5, and $0.3100 are kept for the end"
+
+
 def test_limits_hold_until_they_are_reached() -> None:
     budget = Budget(usd=1.5, seconds=600)
     assert budget.exceeded(usd=1.49, seconds=599.9) is None

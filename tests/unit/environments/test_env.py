@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from infra_gym.cost import Budget
+from infra_gym.cost import Bill, Budget
 from infra_gym.definitions.catalog import find_definition
 from infra_gym.environments.env import InfraEnv
 from infra_gym.environments.make import make
@@ -203,3 +205,63 @@ def test_it_can_be_looked_at():
     assert len(np.unique(pixels)) > 2
     with pytest.raises(SettingsError, match="render_mode"):
         make_env(render_mode="hologram")
+
+
+class BilledWorld(BreakableWorld):
+    """The twin, as if an account were billed for it: a cent for the start, then by the hour."""
+
+    usd_per_hour = 0.6
+
+    def billed(self, reading):
+        hours = reading.tick * 60 / 3600
+        bill = Bill(usd=0.01 + hours * self.usd_per_hour, usd_per_hour=self.usd_per_hour)
+        return dataclasses.replace(reading, bill=bill)
+
+    def reset(self, seed, controls, mode):
+        return self.billed(super().reset(seed, controls, mode))
+
+    def step(self, controls):
+        return self.billed(super().step(controls))
+
+
+def billed_env(**budget) -> InfraEnv:
+    return InfraEnv(DEFINITION, PLACE, BilledWorld(), Task(DEFINITION), budget=Budget(**budget))
+
+
+def test_what_is_billed_takes_the_place_of_the_definitions_prices():
+    env = billed_env()
+    _, info = env.reset(seed=1)
+    assert info["cost_usd"] == pytest.approx(0.01)  # what stood before the first step
+    for _ in range(3):
+        observation, reward, _, _, info = env.step(1)
+        assert info["cost_usd"] == pytest.approx(0.01)
+        assert info["rewards"]["cost"] == -info["cost_usd"]
+    assert reward == pytest.approx(sum(info["rewards"].values()))
+    names = env.task.observations.names
+    assert observation[names.index("cost_rate")] == pytest.approx(0.6)
+    assert info["bill"]["usd"] == pytest.approx(0.04)
+
+
+def test_a_budget_keeps_what_the_next_step_and_the_teardown_cost():
+    # A step of 15 s and a teardown of 600 s cost 10.25 cents; every step counted, 1 cent.
+    env = billed_env(usd=0.14)
+    env.reset(seed=1)
+    *_, truncated, info = env.step(1)
+    assert (truncated, env.world.closed) == (False, [])
+    env.step(1)
+    *_, truncated, info = env.step(1)
+    assert truncated
+    assert "are kept for the end" in info["truncated_because"]
+    assert info["bill"]["usd"] < 0.14
+    assert env.world.closed == [False]
+    with pytest.raises(EpisodeOverError, match="budget spent"):
+        env.reset()
+
+
+def test_a_start_that_leaves_nothing_for_a_step_is_torn_down():
+    env = billed_env(usd=0.1)
+    with pytest.raises(EpisodeOverError, match=r"budget spent: .*torn down"):
+        env.reset(seed=1)
+    assert env.world.closed == [False]
+    with pytest.raises(NotReadyError, match="budget spent"):
+        env.step(1)

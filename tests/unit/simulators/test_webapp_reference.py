@@ -65,7 +65,7 @@ class Model:
         self.replicas = [Replica(number, 0.0, 0.0) for number in range(replicas)]
         self.all = list(self.replicas)
         self.events, self.order = [], 0
-        self.open = set()
+        self.open, self.in_time = set(), set()
         self.counted, self.services = Counter(), []
 
     def advance(self, until, wanted):
@@ -130,7 +130,8 @@ class Model:
         self.services.append((replica.number, self.now, end))
         self.at(end, self.done, replica)
         latency = end + self.real.overhead_s - sent
-        if latency <= self.timeout + 1e-9:
+        if latency <= self.timeout + 1e-9:  # the client does not give up at that very moment
+            self.in_time.add(number)
             self.answer(number, sent, "200", latency)
         elif number in self.open:
             self.at(sent + self.timeout, self.give_up, number)
@@ -145,7 +146,8 @@ class Model:
         self.at(sent + latency, self.end, number, code, latency)
 
     def give_up(self, number):
-        self.end(number, "timeout", self.timeout)
+        if number not in self.in_time:
+            self.end(number, "timeout", self.timeout)
 
     def end(self, number, code, latency):
         if number in self.open:

@@ -171,3 +171,15 @@ def test_what_cannot_be_opened_is_told(tmp_path, monkeypatch, what, options, err
     with pytest.raises(error) as told:
         open_stack(what, settings=Settings(data_folder=tmp_path), **options)
     assert message in str(told.value)
+
+
+def test_a_stack_of_another_account_is_refused():
+    there = record(target="do", account="team-1")
+    refuse_another(identity(target="do", account="team-1"), there)
+    refuse_another(identity(target="do"), there)
+    refuse_another(identity(target="do", account="team-2"), record(target="do"))
+    with pytest.raises(
+        StackMismatchError, match=r"account, team-1; the token is of team-2"
+    ) as told:
+        refuse_another(identity(target="do", account="team-2"), there)
+    assert "export DIGITALOCEAN_TOKEN" in str(told.value)

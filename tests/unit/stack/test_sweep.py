@@ -7,10 +7,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from infra_gym.clouds.digitalocean_runs import CloudRun, digest_of
+from infra_gym.errors import (
+    CloudError,
+    CloudRefusedError,
+    LayerFailedError,
+    StackError,
+    StackLockedError,
+)
 from infra_gym.stack.ledger import LayerRecord, Ledger, StackRecord
 from infra_gym.stack.lock import Owner, StackLock
 from infra_gym.stack.storage import FolderStorage
-from infra_gym.stack.sweep import choose, find_leftovers
+from infra_gym.stack.sweep import Leftover, choose, destroy_leftover, find_leftovers
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -35,13 +42,14 @@ def record(storage, environment, *, expires):
     )
 
 
-def made_in_the_cloud(storage, environment, title):
+def made_in_the_cloud(storage, environment, title, inputs=None):
     """The record of the layer that names the stack's things."""
     Ledger(storage, "p", environment).write(
         LayerRecord(
             layer="do/core",
             status="applied",
-            outputs={"name": title},
+            inputs=inputs or {},
+            outputs={"name": title} if title else {},
             owner=Owner.of_this_process(1),
             started=NOW,
             updated=NOW,
@@ -84,6 +92,26 @@ def test_a_ledger_tells(storage, lock, expires, verdict):
         hold(storage, "e", alive=lock == "alive")
     (found,) = find_leftovers(storage, [], moment=NOW)
     assert (found.name, found.verdict) == ("p/e", verdict)
+
+
+def test_a_run_that_died_before_its_first_record_has_left_its_lock(storage):
+    hold(storage, "e", alive=False)
+    (found,) = find_leftovers(storage, [], moment=NOW)
+    assert (found.name, found.verdict, found.record) == ("p/e", "dead", None)
+
+
+def test_states_without_a_ledger_may_be_somebodys(storage):
+    storage.write("infrastructure/p/e/state/do/core.tfstate", b"{}")
+    (found,) = find_leftovers(storage, [], moment=NOW)
+    assert (found.name, found.verdict) == ("p/e", "unknown")
+
+
+def test_a_core_that_never_came_up_is_known_by_its_inputs(storage):
+    record(storage, "e", expires=NOW + HOUR)
+    ours = run(expires=NOW + HOUR)
+    made_in_the_cloud(storage, "e", None, inputs={"expires": (NOW + HOUR).isoformat()})
+    (found,) = find_leftovers(storage, [ours], moment=NOW)
+    assert found.cloud == (ours,)
 
 
 @pytest.mark.parametrize(
@@ -160,3 +188,90 @@ def test_a_ledger_that_cannot_be_read_keeps_nobody_from_being_swept(storage):
     found = find_leftovers(storage, [run("odd", expires=NOW - HOUR)], moment=NOW)
     assert {one.name: one.verdict for one in found} == {"p/late": "expired", "p/odd": "unreadable"}
     assert [one.name for one in choose(found, (), expired_only=False)] == ["p/late"]
+
+
+class Account:
+    """One with a network of each run, which goes at once."""
+
+    def __init__(self, *runs, unlisted=()):
+        self.names = [run.title for run in runs]
+        self._unlisted = unlisted
+
+    def listed(self, kind):
+        if kind in self._unlisted:
+            raise CloudRefusedError(f"DigitalOcean refuses to list {kind}.")
+        return [{"id": name, "name": name} for name in self.names if kind == "vpcs"]
+
+    def delete(self, kind, identity):
+        self.names.remove(identity)
+
+    def members(self, vpc):
+        return []
+
+
+class Destroys:
+    """A ledger's destroy that fails so many times."""
+
+    def __init__(self, *, failures):
+        self.calls = 0
+        self._failures = failures
+
+    def __call__(self):
+        self.calls += 1
+        if self.calls <= self._failures:
+            raise LayerFailedError("Layer do/core: destroy failed.")
+
+
+def left_over(run, verdict="dead"):
+    return Leftover(verdict, run.expires, "p", "e", cloud=(run,))
+
+
+@pytest.mark.parametrize(("failures", "calls"), [(0, 1), (1, 2)], ids=["well", "failed"])
+def test_the_account_is_cleared_whatever_becomes_of_the_ledgers_destroy(failures, calls):
+    ours, another = run(expires=NOW), run("another", expires=NOW)
+    account, destroys = Account(ours, another), Destroys(failures=failures)
+    destroy_leftover(left_over(ours), account=account, destroy_stack=destroys)
+    assert (account.names, destroys.calls) == ([another.title], calls)
+
+
+def test_a_ledger_that_cannot_forget_is_told_when_the_account_is_clear():
+    ours = run(expires=NOW)
+    account = Account(ours)
+    with pytest.raises(LayerFailedError):
+        destroy_leftover(left_over(ours), account=account, destroy_stack=Destroys(failures=9))
+    assert account.names == []
+
+
+def test_a_stack_that_somebody_works_on_after_all_is_left_alone():
+    ours = run(expires=NOW)
+    account = Account(ours)
+
+    def destroy_stack():
+        raise StackLockedError("Another run owns the stack.")
+
+    with pytest.raises(StackLockedError):
+        destroy_leftover(left_over(ours), account=account, destroy_stack=destroy_stack)
+    assert account.names == [ours.title]
+
+
+def test_without_an_account_the_ledgers_failure_is_told():
+    with pytest.raises(LayerFailedError):
+        destroy_leftover(
+            left_over(run(expires=NOW)), account=None, destroy_stack=Destroys(failures=1)
+        )
+
+
+def test_a_kind_that_cannot_be_listed_is_told_and_the_others_go():
+    ours = run(expires=NOW)
+    account = Account(ours, unlisted=("volumes",))
+    with pytest.raises(CloudError, match="of volumes is not known"):
+        destroy_leftover(left_over(ours), account=account, destroy_stack=Destroys(failures=0))
+    assert account.names == []
+
+
+def test_a_ledger_that_cannot_be_understood_is_not_destroyed_by():
+    ours = run(expires=NOW)
+    account, destroys = Account(ours), Destroys(failures=0)
+    with pytest.raises(StackError, match="cannot be understood"):
+        destroy_leftover(left_over(ours, "unreadable"), account=account, destroy_stack=destroys)
+    assert (account.names, destroys.calls) == ([], 0)

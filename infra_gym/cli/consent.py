@@ -1,0 +1,172 @@
+"""Before a command makes what an account is billed for: say what it costs, and ask.
+
+The yes may be given beforehand, by ``--yes`` for one command or by the setting ``spend_money`` for
+all of them; then the cost is only told. Where nobody can be asked, nothing is made.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from infra_gym.cli.output import Output
+from infra_gym.errors import UsageError
+
+if TYPE_CHECKING:
+    from infra_gym.cost import Estimate
+    from infra_gym.stack import Stack
+
+EXIT_NO = 1
+
+
+def may_spend(
+    output: Output,
+    identifier: str,
+    *,
+    target: str | None,
+    yes: bool,
+    interval_s: float | None = None,
+    budget_usd: float | None = None,
+    times: int = 1,
+) -> bool | None:
+    """Whether an environment's stack may be made: ``True``, or ``None`` where nothing is billed.
+
+    Args:
+        output: Where to say it.
+        identifier: An environment's id or file.
+        target: Where it is to run; default: the settings'.
+        yes: Whether the user has agreed already.
+        interval_s: Another length of a step, in seconds.
+        budget_usd: What it may spend; default: the settings'.
+        times: So many such stacks at once.
+
+    Raises:
+        UsageError: Nobody agreed, and nobody can be asked; or the budget does not last.
+        typer.Exit: The user says no.
+    """
+    from infra_gym.definitions.catalog import find_definition
+    from infra_gym.settings import load_settings
+    from infra_gym.stack import open_stack
+
+    settings = load_settings(target=target, environment="estimate", budget_usd=budget_usd)
+    if settings.target != "do" or "do" not in find_definition(identifier).layers:
+        return None
+    stack = open_stack(identifier, target=settings.target, settings=settings)
+    return agreed(output, stack, yes=yes, interval_s=interval_s, times=times)
+
+
+def agreed(
+    output: Output,
+    stack: Stack,
+    *,
+    yes: bool,
+    layers: Sequence[str] | None = None,
+    inputs: Mapping[str, Mapping[str, Any]] | None = None,
+    interval_s: float | None = None,
+    times: int = 1,
+) -> bool | None:
+    """As :func:`may_spend`, for a stack, or some of its layers with some inputs."""
+    from infra_gym.cli.prices import known_prices
+    from infra_gym.stack.costs import billed_layers, estimate
+
+    if not billed_layers(layers or stack.layers):
+        return None
+    found = estimate(stack, known_prices(), layers=layers, inputs=inputs, interval_s=interval_s)
+    _refuse_too_small(found, stack.settings.budget_usd)
+    return ask(output, summary(found, times), yes=yes or stack.settings.spend_money)
+
+
+def ask(
+    output: Output, cost: str, *, yes: bool, confirm: Callable[[str], bool] | None = None
+) -> bool:
+    """``True``, once the user has agreed to a cost.
+
+    Args:
+        output: Where to say it.
+        cost: What there is to agree to.
+        yes: Whether the user has agreed already.
+        confirm: How to ask; default: on the terminal, if there is one.
+
+    Raises:
+        UsageError: Nobody agreed, and nobody can be asked.
+        typer.Exit: The user says no.
+    """
+    if yes:
+        output.note(cost)
+        return True
+    confirm = confirm or (_confirm if _is_terminal() else None)
+    if confirm is None:
+        raise UsageError(
+            f"{cost}\nNobody has said yes to that, and nothing was made.",
+            next_command=f"{_again()} --yes\n"
+            "To look first, for nothing: infra-gym cost ID, or infra-gym rehearse ID",
+        )
+    output.aside.print(cost, markup=False, highlight=False, soft_wrap=True)
+    if not confirm("Make it, and be billed until it is destroyed?"):
+        output.note("Nothing was made.")
+        raise typer.Exit(EXIT_NO)
+    return True
+
+
+def summary_of(identifier: str) -> str:
+    """:func:`summary` of an environment on ``do``."""
+    from infra_gym.cli.prices import known_prices
+    from infra_gym.settings import load_settings
+    from infra_gym.stack import open_stack
+    from infra_gym.stack.costs import estimate
+
+    settings = load_settings(target="do", environment="estimate")
+    return summary(estimate(open_stack(identifier, settings=settings), known_prices()))
+
+
+def summary(found: Estimate, times: int = 1) -> str:
+    """One line: what, and how much."""
+    each = ", ".join(f"{span(part.low, part.high, '{:g}')} {part.what}" for part in found.parts)
+    many = f"{times} times " if times > 1 else ""
+    low, high = found.usd_per_hour
+    text = (
+        f"DigitalOcean bills {many}{each or 'nothing that is known'}: "
+        f"${span(low * times, high * times)} an hour"
+    )
+    if found.episode_usd is not None:
+        low, high = found.episode_usd
+        text += f", ${span(low * times, high * times)} an episode"
+    text += f" ({found.source})."
+    if found.untold:
+        text += f" What {', '.join(found.untold)} costs is not known."
+    return text
+
+
+def span(low: float, high: float, form: str = "{:.4f}") -> str:
+    """``0.0625``, or ``0.0625 to 0.1697``."""
+    texts = [form.format(low), form.format(high)]
+    return texts[0] if texts[0] == texts[1] else " to ".join(texts)
+
+
+def _refuse_too_small(found: Estimate, budget_usd: float | None) -> None:
+    """Refuse what would be torn down again before its first step."""
+    from infra_gym.cost.estimate import START_S, TEARDOWN_S
+
+    needed = max(found.usd_per_hour[0] * (START_S + TEARDOWN_S) / 3600, found.least_usd)
+    if budget_usd is not None and budget_usd <= needed:
+        raise UsageError(
+            f"A budget of ${budget_usd:g} does not last: the start and the teardown alone cost "
+            f"about ${needed:.4f}.",
+            next_command="a larger --budget-usd, or INFRA_GYM_BUDGET_USD",
+        )
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _confirm(question: str) -> bool:
+    return typer.confirm(question, default=False, err=True)
+
+
+def _again() -> str:
+    return shlex.join(["infra-gym", *sys.argv[1:]])
