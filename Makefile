@@ -5,6 +5,7 @@
 # make cluster  the tests on the cluster that INFRA_GYM_TEST_KUBECONFIG names
 # make digitalocean  the tests of DigitalOcean's layers, on a fake account
 # make wheel  builds the wheel and tests it from outside the checkout
+# make docs   the site of docs/ in build/site, every warning an error
 # make kind   a Kubernetes cluster on this machine, where there are Docker and kind
 # make clean  removes what these made
 #
@@ -14,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test lint full cluster digitalocean wheel clean terraform prometheus
+.PHONY: demo test lint full cluster digitalocean docs wheel clean terraform prometheus
 
 demo: $(VENV)/installed terraform prometheus
 	$(BIN)/infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20
@@ -49,6 +50,9 @@ wheel: $(VENV)/installed-dev terraform prometheus
 	$(BIN)/python -m build --wheel --outdir dist
 	$(BIN)/python tests/wheel/check.py dist/*.whl
 
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir build/site
+
 kind:
 	@scripts/kind.sh .kind
 
@@ -63,6 +67,10 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/installed-docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python

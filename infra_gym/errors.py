@@ -28,6 +28,7 @@ message without a traceback and exits with :attr:`InfraGymError.exit_code`.
     │   └── StaleMetricsError       no fresh samples before the deadline
     ├── WorldError
     │   ├── NotReadyError           the world did not become ready in time, or reset was not called
+    │   ├── DivergedError           a replay was asked for what was not recorded
     │   └── EpisodeOverError        step after the end, or reset after the budget is spent
     ├── ClusterError                a Kubernetes cluster cannot be used, or lacks something
     │   ├── ClusterUnreachableError it is down, slow or cut off: it may come back
@@ -219,6 +220,10 @@ class WorldError(InfraGymError):
 
 class NotReadyError(WorldError):
     """The world did not become ready in time, or was not reset."""
+
+
+class DivergedError(WorldError):
+    """A replay was asked for something else than what was recorded."""
 
 
 class EpisodeOverError(WorldError):

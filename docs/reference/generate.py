@@ -11,6 +11,7 @@ import ast
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
@@ -43,6 +44,8 @@ from infra_gym.definitions.models import (
 from infra_gym.definitions.schema import json_schema
 from infra_gym.environments.registration import SIMULATED
 from infra_gym.expressions import FUNCTIONS
+from infra_gym.metrics.grafana import dashboard
+from infra_gym.recording import schema as recording
 from infra_gym.terraform.hcl import Module, Provider, read_module
 from infra_gym.workloads import profiles
 
@@ -59,6 +62,59 @@ TASK_METRICS = {
 }
 
 
+EXPORTED = {
+    "heater": {
+        "heater_requests_total": "requests that ended, by `code`",
+        "heater_request_duration_seconds": "histogram, from arrival to end",
+        "heater_busy_slots": "slots that serve a request now",
+        "heater_queue_length": "requests that wait for a slot",
+        "heater_slots": "slots that there are",
+        "heater_busy_seconds_total": "seconds of all slots busy; its rate is the utilisation",
+        "heater_ready": "1 where the replica takes requests",
+        "process_start_time_seconds": "when it started, epoch seconds",
+    },
+    "postgresql": {
+        "heater_database_connections": "open connections of a heater to its database",
+        "heater_database_errors_total": "queries that failed",
+        "heater_database_query_seconds": "histogram of a query",
+        "heater_database_wait_seconds": "histogram of the wait for a free connection",
+        "heater_database_waiting": "requests that wait for a connection",
+    },
+    "siege_engine": {
+        "siege_requests_total": "requests at their end, by `code`, also `timeout` and `dropped`",
+        "siege_request_duration_seconds": "histogram by `code`, from the intended time of sending",
+        "siege_lateness_seconds": "histogram of how late requests left: the sender's own fault",
+        "siege_in_flight": "requests under way",
+        "siege_position_seconds": "where in the schedule it is",
+        "siege_running": "1 while requests leave, 0 in a pause",
+        "siege_ready_targets": "replicas that it sends to",
+        "process_start_time_seconds": "when it started, epoch seconds",
+    },
+    "gateway": {
+        "gateway_function_invocation_total": "calls that ended, by `code`; OpenFaaS's name",
+        "gateway_function_invocation_started": "calls that came; OpenFaaS's name",
+        "gateway_functions_seconds": "histogram by `code`, holding included; OpenFaaS's name",
+        "gateway_service_count": "replicas that are ready; OpenFaaS's name",
+        "gateway_function_inflight_seconds_total": "call-seconds: its rate is the mean concurrency",
+        "gateway_function_held": "calls that wait for a first replica",
+        "gateway_function_cold_starts_total": "calls that were held and then got a replica",
+        "gateway_function_cold_start_seconds_total": "how long those were held",
+        "process_start_time_seconds": "when it started, epoch seconds",
+    },
+    "function": {
+        "function_calls_total": "calls that ended, by `code`",
+        "function_busy_seconds_total": "seconds of all slots busy; its rate is the utilisation",
+        "function_ready": "1 where the replica takes calls",
+        "function_cpu_request_cores": "what the replica requests",
+        "function_memory_request_bytes": "what the replica requests",
+        "process_cpu_seconds_total": "processor time that it used",
+        "process_resident_memory_bytes": "memory that it uses",
+        "process_start_time_seconds": "when it started, epoch seconds",
+    },
+}
+"""What each program of apps/ exports; a test compares the names with the programs."""
+
+
 def pages() -> dict[str, str]:
     """Every generated page, by its file name."""
     bodies = {
@@ -66,14 +122,21 @@ def pages() -> dict[str, str]:
         "definition.md": _definition_keys(),
         "errors.md": _errors(),
         "layers.md": _layers(),
+        "metrics.md": _metrics(),
+        "recording.md": _recording(),
         "settings.md": _settings(),
     }
     bodies |= {f"{name}.md": _environment(find_definition(name)) for name in definition_ids()}
     bodies |= {f"{name}.md": _simulated(name) for name in SIMULATED}
     return {
-        name: "\n\n".join([GENERATED, *body]).replace("``", "`") + "\n"
+        name: _single_backticks("\n\n".join([GENERATED, *body])) + "\n"
         for name, body in sorted(bodies.items())
     }
+
+
+def _single_backticks(text: str) -> str:
+    """Markdown's for reStructuredText's, fences left alone."""
+    return re.sub(r"(?<!`)``(?!`)", "`", text)
 
 
 # ---------------------------------------------------------------- environments
@@ -261,6 +324,91 @@ def _definition_keys() -> Iterator[str]:
     yield inspect.cleandoc(profiles.__doc__ or "").partition("\n\n")[2]
     for model in _models(profiles):
         yield from _model(model, "###")
+
+
+def _recording() -> Iterator[str]:
+    yield "# The run log"
+    yield inspect.cleandoc(recording.__doc__ or "")
+    yield "## Reading it"
+    yield (
+        '`infra-gym run ... --log run.jsonl` writes one; so does `gym.make(..., log="run.jsonl")`:'
+    )
+    yield _python(
+        """
+        import gymnasium as gym, infra_gym
+
+        env = gym.make("SimpleK8sWebApp-v0", target="sim", log="run.jsonl")
+        env.reset(seed=1)
+        for _ in range(3):
+            env.step(1)
+        env.close()
+        """
+    )
+    yield "With pandas in one line, a row for each line of the log:"
+    yield _python(
+        """
+        import pandas as pd
+
+        log = pd.read_json("run.jsonl", lines=True)
+        """
+    )
+    yield "and with a column for each metric and each reward term of every step:"
+    yield _python(
+        """
+        steps = pd.json_normalize(log[log.kind == "step"].to_dict("records"))
+        steps[["time_s", "reward", "metrics.latency_p95", "terms.cost"]]
+        """
+    )
+    yield "With infra-gym itself: checked, by episodes, also where the last line was cut off:"
+    yield _python(
+        """
+        from infra_gym.recording import read_run
+
+        run = read_run("run.jsonl")
+        run.episodes[0].steps[-1].metrics["latency_p95"]
+        """
+    )
+    yield (
+        "[Play it again](../how-to/replay-a-run.md) with the target `replay`, "
+        "or [make a page of it](../how-to/report-a-run.md) with `infra-gym report`."
+    )
+    for model in _models(recording):
+        yield from _model(model, "##")
+
+
+def _metrics() -> Iterator[str]:
+    yield "# Metrics"
+    yield (
+        "Three kinds of numbers meet here: what programs export to Prometheus, what a definition "
+        'makes of it (`info["metrics"]`, and the observations taken from it), and what the task '
+        "itself adds."
+    )
+    yield "## Of each environment"
+    yield (
+        "A definition's metrics are counters and histograms that grew during the step, gauges at "
+        "its end, and formulas of others. Each environment's page has them with units and sources: "
+        + ", ".join(f"[{name}]({name}.md#metrics)" for name in definition_ids())
+        + ". `infra-gym envs dashboard ID` makes a Grafana dashboard of them."
+    )
+    yield "## Of every environment"
+    yield _table(
+        ("name", "unit", "meaning"),
+        ((f"`{name}`", unit, meaning) for name, (unit, meaning) in TASK_METRICS.items()),
+    )
+    yield "## What programs export"
+    yield (
+        "Times are in seconds. A histogram `NAME` has the series `NAME_bucket`, `NAME_sum` and "
+        "`NAME_count`. `up` is Prometheus's own: whether a target answered the last scrape."
+    )
+    for program, names in EXPORTED.items():
+        yield f"### `{program}`"
+        yield _table(
+            ("metric", "meaning"), ((f"`{name}`", meaning) for name, meaning in names.items())
+        )
+
+
+def _python(code: str) -> str:
+    return f"```python\n{inspect.cleandoc(code)}\n```"
 
 
 def _settings() -> Iterator[str]:
@@ -528,8 +676,20 @@ def _plain(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
+def dashboards() -> Iterator[tuple[Path, Definition]]:
+    """Where each definition's dashboard lies: beside the Prometheus that its stacks bring up."""
+    for name in definition_ids():
+        definition = find_definition(name)
+        layers = {each for layers in definition.layers.values() for each in layers}
+        for layer in sorted(each for each in layers if each.endswith("/prometheus")):
+            yield find_layer(layer) / "dashboards" / f"{name}.json", definition
+
+
 def main() -> None:
     """Write them all."""
+    for file, definition in dashboards():
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"{json.dumps(dashboard(definition), indent=1)}\n", encoding="utf-8")
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
     schema = json.dumps(json_schema(), indent=2)

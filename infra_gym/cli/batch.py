@@ -90,6 +90,7 @@ def simulate(
     ] = None,
 ) -> None:  # fmt: skip
     """Say when every job starts, and what its users and the machine's owner get from it."""
+    from infra_gym.cli.compiling import compiling
     from infra_gym.simulators.batch import Policy
     from infra_gym.simulators.batch import simulate as schedule
     from infra_gym.workloads.batch import scheduling_jobs
@@ -99,11 +100,12 @@ def simulate(
     jobs = scheduling_jobs(read_swf(trace), processors=processors)
     for note in jobs.notes:
         output.note(note)
-    found = schedule(jobs, policy)
+    with compiling(output.note):
+        found = schedule(jobs, policy)
     for path, lines in ((starts, _starts(found)), (rst, found.rst()), (ult, found.ult())):
         if path is not None:
             _write(path, lines)
-    if starts == Path("-"):
+    if Path("-") in (starts, rst, ult):
         return
     metrics = found.metrics()
     document = {

@@ -44,9 +44,11 @@ def calibrate(
     Use it with `infra-gym run ID --target sim --calibration calibration.json`, or
     `gym.make(ID, target="sim", calibration="calibration.json")`.
     """
+    from infra_gym.cli.compiling import compiling
     from infra_gym.evaluation.calibrate import calibrate as fitted
 
-    found = fitted(logs, holdout=holdout or (), seed=seed, progress=output.note)
+    with compiling(output.note):
+        found = fitted(logs, holdout=holdout or (), seed=seed, progress=output.note)
     found.write(out)
     output.result(
         {**found.model_dump(mode="json"), "calibration": out},

@@ -180,6 +180,18 @@ def new(
     )
 
 
+@command(app, "dashboard")
+def dashboard(output: Output, identifier: _Id) -> None:
+    """Print a Grafana dashboard of an environment's metrics, to import it."""
+    import json
+
+    from infra_gym.definitions.catalog import find_definition
+    from infra_gym.metrics import grafana
+
+    document = grafana.dashboard(find_definition(identifier))
+    output.result(document, json.dumps(document, indent=1))
+
+
 @command(app, "schema")
 def schema(output: Output) -> None:
     """Print the JSON Schema of a definition, for editors."""

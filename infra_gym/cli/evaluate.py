@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra_gym.cli.options import Environment, Project, Target, Yes
+from infra_gym.cli.options import (
+    Action,
+    Calibration,
+    Environment,
+    Fidelity,
+    Project,
+    Randomise,
+    Target,
+    Yes,
+)
 from infra_gym.cli.output import Output, command, table
-from infra_gym.cli.run import ActionMode
 from infra_gym.cli.signals import Signals
 from infra_gym.cli.variables import pairs, value
 from infra_gym.errors import InfraGymError, UsageError, did_you_mean
@@ -86,10 +94,10 @@ def evaluate(
     target: Target = None,
     project: Project = None,
     environment: Environment = None,
-    action: Annotated[
-        ActionMode | None,
-        typer.Option(help="What an action is; default: the definition's.", show_default=False),
-    ] = None,
+    action: Action = None,
+    fidelity: Fidelity = None,
+    calibration: Calibration = None,
+    randomise: Randomise = False,
     log: Annotated[
         Path | None,
         typer.Option(
@@ -107,6 +115,7 @@ def evaluate(
     lost worker is replaced, and what it had made is destroyed. Ctrl-C destroys everything and tells
     what was played; once more stops at once.
     """
+    from infra_gym.cli.compiling import compiling
     from infra_gym.cli.consent import may_spend
     from infra_gym.evaluation.arena import Arena
     from infra_gym.evaluation.evaluate import cases_of
@@ -125,6 +134,9 @@ def evaluate(
         project=project,
         environment=environment,
         action=action.value if action else None,
+        fidelity=fidelity.value if fidelity else None,
+        calibration=calibration,
+        randomise=randomise,
         steps=steps,
     )
     if arena.has_log and arena.target == "do":
@@ -136,7 +148,8 @@ def evaluate(
     played: list[Played] = []
     began = time.perf_counter()
     ended = "failed"
-    with Signals() as signals:
+    here = arena.target == "sim" and workers is None
+    with Signals() as signals, compiling(output.note, simulated=here):
         try:
             _play(output, _team(output, arena, workers, ray), cases, played, logs, signals)
             ended = _ended(signals)

@@ -23,6 +23,7 @@ from infra_gym.cli import (
     logs,
     probe,
     rehearse,
+    report,
     run,
     serve,
     sweep,
@@ -70,6 +71,7 @@ probe.register(app)
 calibrate.register(app)
 train.register(app)
 evaluate.register(app)
+report.register(app)
 serve.register(app)
 app.add_typer(envs.app, name="envs")
 app.add_typer(layers.app, name="layers")

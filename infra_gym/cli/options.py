@@ -2,9 +2,48 @@
 
 from __future__ import annotations
 
+import enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class ActionMode(enum.Enum):
+    """What an action is: a change of the control, or its value."""
+
+    DELTA = "delta"
+    ABSOLUTE = "absolute"
+
+
+class Form(enum.Enum):
+    """How a simulator goes: request by request, or by flows."""
+
+    REFERENCE = "reference"
+    FLUID = "fluid"
+
+
+Action = Annotated[
+    ActionMode | None,
+    typer.Option(help="What an action is; default: the definition's.", show_default=False),
+]
+Fidelity = Annotated[
+    Form | None,
+    typer.Option(
+        help="Of the simulator: request by request, or by flows.", show_default="reference"
+    ),
+]
+Calibration = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH", help="Of the simulator, as `infra-gym calibrate` wrote it.",
+        show_default=False, dir_okay=False,
+    ),
+]  # fmt: skip
+Randomise = Annotated[
+    bool,
+    typer.Option("--randomise", help="Draw the simulator's parameters from the calibration."),
+]
 
 Project = Annotated[
     str | None,

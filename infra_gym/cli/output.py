@@ -16,7 +16,9 @@ import math
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -143,7 +145,7 @@ def _run(output: Output, function: Callable[[], None]) -> int:
     """The exit code of ``function``; errors are printed."""
     signals = Signals()
     try:
-        with signals:
+        with signals, _warnings_told(output):
             function()
     except InfraGymError as error:
         if output.debug:
@@ -161,6 +163,18 @@ def _run(output: Output, function: Callable[[], None]) -> int:
         output.error(f"The operating system refused: {error}")
         return 1
     return 0
+
+
+@contextmanager
+def _warnings_told(output: Output) -> Iterator[None]:
+    """A warning is a note: its place in the source helps nobody who typed a command."""
+
+    def tell(message: Warning | str, *_: object, **__: object) -> None:
+        output.note(f"Warning: {message}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = tell
+        yield
 
 
 def table(*columns: str, rows: Iterable[Sequence[Any]], title: str | None = None) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
-from infra_gym.cli.options import Environment, Project, Target, Yes
+from infra_gym.cli.options import (
+    Action,
+    Calibration,
+    Environment,
+    Fidelity,
+    Project,
+    Randomise,
+    Target,
+    Yes,
+)
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.signals import Signals
 from infra_gym.cli.variables import pairs, value
@@ -30,13 +38,6 @@ _SUMMARY = {
     "tick_jitter_p99_s": ("tick jitter p99", "s"),
     "apply_median_s": ("apply, median", "s"),
 }
-
-
-class ActionMode(enum.Enum):
-    """What an action is: a change of the control, or its value."""
-
-    DELTA = "delta"
-    ABSOLUTE = "absolute"
 
 
 def register(app: typer.Typer) -> None:
@@ -74,10 +75,7 @@ def run(
             help="Another load: sine, or mean_rps=80, or sine,mean_rps=80,amplitude=0.3.",
         ),
     ] = None,
-    action: Annotated[
-        ActionMode | None,
-        typer.Option(help="What an action is; default: the definition's.", show_default=False),
-    ] = None,
+    action: Action = None,
     interval: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Length of a step.", show_default=False)
     ] = None,
@@ -87,19 +85,18 @@ def run(
     max_seconds: Annotated[
         float | None, typer.Option(help="Stop after so much time.", show_default=False)
     ] = None,
-    calibration: Annotated[
+    fidelity: Fidelity = None,
+    calibration: Calibration = None,
+    randomise: Randomise = False,
+    recording: Annotated[
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="Of the simulator, as `infra-gym calibrate` wrote it.",
+            help="The run log that --target replay plays again.",
             show_default=False,
             dir_okay=False,
         ),
     ] = None,
-    randomise: Annotated[
-        bool,
-        typer.Option("--randomise", help="Draw the simulator's parameters from the calibration."),
-    ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end.")] = False,
     yes: Yes = False,
     log: Annotated[
@@ -114,6 +111,7 @@ def run(
     Ctrl-C ends the episode and destroys everything; once more stops at once and tells what is left.
     """
     from infra_gym.agents import make_agent
+    from infra_gym.cli.compiling import compiling
     from infra_gym.cli.consent import may_spend
     from infra_gym.cli.dashboard import choose
     from infra_gym.cli.episode import Episode
@@ -144,13 +142,16 @@ def run(
         interval_s=interval,
         workload=None if workload is None else workload_of(workload, definition.workload),
         action=action.value if action else None,
+        fidelity=fidelity.value if fidelity else None,
         calibration=calibration,
         randomise=randomise,
+        recording=recording,
         budget_usd=budget_usd,
         max_seconds=max_seconds,
         spend_money=spend,
         keep=keep,
         log=path,
+        log_info={"agent": agent},
         on_event=view.on_event,
     )
     make_folder(path.parent)
@@ -162,7 +163,8 @@ def run(
     with Signals() as signals:
         play = Play(env, player, episode, view, signals, steps=wanted, seed=seed, keep=keep)
         try:
-            with view.open(title):
+            is_simulated = env.place.target == "sim"
+            with view.open(title), compiling(view.phase, simulated=is_simulated):
                 play.run()
         finally:
             if signals.times > 1:
@@ -180,7 +182,7 @@ def run(
         "log": path,
     }
     output.result(document, *_summary(document, "$" if definition.reward_unit == "USD" else ""))
-    if keep and env.place.target != "sim":
+    if keep and stack is not None:
         output.note(f"The stack is still up. Next: {play.destroy_command}")
     if signals.first is not None:
         raise typer.Exit(128 + signals.first)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infra_gym.cli.options import Form
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.signals import Signals
 from infra_gym.cli.workload import workload_of
@@ -28,13 +29,6 @@ class Algorithm(enum.Enum):
     PPO = "ppo"
     DQN = "dqn"
     MASKABLE_PPO = "maskable-ppo"
-
-
-class Fidelity(enum.Enum):
-    """How the simulator goes."""
-
-    REFERENCE = "reference"
-    FLUID = "fluid"
 
 
 def register(app: typer.Typer) -> None:
@@ -70,7 +64,7 @@ def train(
         ),
     ] = None,
     fidelity: Annotated[
-        Fidelity | None,
+        Form | None,
         typer.Option(
             help="Of the simulator; default: fluid where there is one.", show_default=False
         ),
@@ -154,7 +148,7 @@ def _refuse_others(
     algo: Algorithm | None,
     seed: int | None,
     workload: Sequence[str] | None,
-    fidelity: Fidelity | None,
+    fidelity: Form | None,
 ) -> None:
     """What a training was begun with stays."""
     given = {

@@ -8,6 +8,7 @@ Schema.
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 from typing import Annotated, Any, Self
 
 from pydantic import Field, JsonValue, model_validator
@@ -99,6 +100,11 @@ class Definition(Strict):
     def replica_controls(self) -> tuple[str, ...]:
         """The controls that set an input ``replicas``: what the price of a replica goes by."""
         return tuple(name for name, one in self.controls.items() if one.input == "replicas")
+
+    @property
+    def sha256(self) -> str:
+        """Of all that the file says; what it leaves out, or how it is laid out, has no part."""
+        return sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()
 
     def inputs_of(self, layer: str) -> dict[str, Any]:
         """The inputs written for ``provider/name``: the common ones, then this provider's own."""

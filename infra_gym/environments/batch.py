@@ -24,7 +24,7 @@ from infra_gym.environments.vector import (
     seeds,
     whole_numbers,
 )
-from infra_gym.errors import ActionError, EpisodeOverError, NotReadyError
+from infra_gym.errors import ActionError, EpisodeOverError, NotReadyError, SettingsError
 from infra_gym.simulators import batch_packed
 from infra_gym.simulators.batch_machine import FIRST, FREE, SHOWN, WAITING
 
@@ -157,8 +157,11 @@ class BatchSchedulingEnv(gym.Env[Observation, Any]):
     metadata = {"render_modes": []}  # noqa: RUF012 - as Gymnasium declares it
 
     def __init__(self, *, render_mode: str | None = None, **arguments: Any) -> None:
+        if render_mode is not None:
+            raise SettingsError(
+                "BatchScheduling-v0 draws no pictures.", next_command="leave render_mode out"
+            )
         self.batch = BatchRules(**arguments)
-        self.render_mode = render_mode
         self.observation_space = self.batch.observation_space
         self.action_space = self.batch.action_space
         self._packed = self.batch.episodes(1)[0]

@@ -90,7 +90,14 @@ class BatchRules:
         return int(start)
 
     def draw(self, rng: np.random.Generator, options: dict[str, Any] | None) -> int:
-        """Where an episode begins: by ``options``, by ``start``, or at random."""
+        """Where an episode begins: by ``options``, by ``start``, or at random.
+
+        Raises:
+            SettingsError: No episode begins there, or there is no such option.
+        """
+        unknown = sorted({*(options or {})} - {"start"})
+        if unknown:
+            raise SettingsError(f"reset has no option {unknown[0]!r}; there is 'start'.")
         if options and "start" in options:
             return self.first(options["start"])
         if self.start is not None:

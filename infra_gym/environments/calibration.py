@@ -10,9 +10,11 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from infra_gym.definitions.models import Definition
+from infra_gym.environments.place import Place
 from infra_gym.errors import SettingsError, UsageError
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
-from infra_gym.worlds.twin_inputs import twin_inputs
+from infra_gym.worlds.twins import Parameters
+from infra_gym.worlds.webapp_inputs import twin_inputs
 
 VERSION = 1
 
@@ -134,6 +136,31 @@ def read_calibration(path: Path, definition: Definition) -> Calibration:
             next_command=again,
         )
     return found
+
+
+def twin_parameters(
+    definition: Definition, place: Place, calibration: str | Path | None, *, randomise: bool
+) -> Parameters:
+    """What the twin is like: as the environment's arguments say.
+
+    Raises:
+        SettingsError: A calibration that cannot be used, or none where one is needed.
+    """
+    if calibration is None and randomise:
+        raise SettingsError(
+            "randomise needs a calibration, whose spread it draws from.",
+            next_command=f"infra-gym probe {definition.id}, then infra-gym calibrate LOG",
+        )
+    if calibration is None:
+        return None
+    if place.target != "sim":
+        raise SettingsError(
+            f"A calibration is the twin's, and {place.target!r} is no twin.",
+            next_command=f'gym.make("{definition.id}", target="sim", '
+            f'calibration="{calibration}"), or --target sim',
+        )
+    found = read_calibration(Path(calibration), definition)
+    return found.spread if randomise else found.parameters
 
 
 def _parsed(path: Path) -> Calibration:

@@ -56,6 +56,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         on_failure: See above.
         keep: Leave what was made when closed.
         log: Where the run log goes; none if left out.
+        log_info: What else its header tells.
         render_mode: ``human``, ``ansi`` or ``rgb_array``.
     """
 
@@ -72,6 +73,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         on_failure: OnFailure = "raise",
         keep: bool = False,
         log: Path | None = None,
+        log_info: Mapping[str, Any] | None = None,
         render_mode: str | None = None,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
@@ -89,7 +91,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         self._budget = budget
         self._on_failure = on_failure
         self._keep = keep
-        self._log = EpisodeLog(log, definition, place)
+        self._log = EpisodeLog(log, definition, place, log_info or {})
         self._picture = Picture(definition)
         self._began: float | None = None
         self._spent_usd = 0.0
@@ -166,7 +168,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         self._failures = 0
         self.controls = dict(move.controls)
         info = self._info(reading, outcome, move)
-        truncated = self._truncate(info, reading.bill)
+        truncated = self._truncate(info, reading.bill) or (reading.last and self._ends(info))
         self._log.step(action, outcome, info, truncated=truncated)
         self._picture.add(outcome)
         self._render_if_human()
@@ -262,6 +264,11 @@ class InfraEnv(gym.Env[Vector, Any]):
     def _give_up(self, reason: str) -> None:
         self._spent = self._over = reason
         self._close_world()
+
+    def _ends(self, info: dict[str, Any]) -> bool:
+        """The recording ends here."""
+        info["truncated_because"] = self._over = "the recorded episode ends here"
+        return True
 
     def _close_world(self) -> None:
         try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from infra_gym.environments.place import Place
 from infra_gym.recording import Header, RunLog
 from infra_gym.task.observations import Vector
 from infra_gym.task.task import Outcome
-from infra_gym.worlds.twin_inputs import twin_inputs
+from infra_gym.worlds.webapp_inputs import twin_inputs
 
 # What the log's lines have fields of their own for.
 _FIELDS = frozenset({"metrics", "rewards", "time_s", "schedule_sha256", "seed"})
@@ -26,12 +26,16 @@ class EpisodeLog:
         path: Where it goes.
         definition: The environment.
         place: Its names, clock and load.
+        told: What else the header tells.
     """
 
-    def __init__(self, path: Path | None, definition: Definition, place: Place) -> None:
+    def __init__(
+        self, path: Path | None, definition: Definition, place: Place, told: Mapping[str, Any]
+    ) -> None:
         self._path = path
         self._definition = definition
         self._place = place
+        self._told = told
         self._log: RunLog | None = None
         self._step = 0
         self._time_s = 0.0
@@ -100,15 +104,21 @@ class EpisodeLog:
         return Header(
             id=self._definition.id,
             target=self._place.target,
-            definition_sha256=sha256(self._definition.model_dump_json().encode()).hexdigest(),
+            definition_sha256=self._definition.sha256,
             package_version=version("infra-gym"),
             interval_s=self._place.interval_s,
             time_scale=self._place.time_scale,
             info={
+                **self._told,
                 "project": self._place.project,
                 "environment": self._place.environment,
                 "workload": self._place.workload.model_dump(mode="json"),
                 "inputs": self._inputs(),
+                "layers": list(self._definition.layers.get(self._place.target, ())),
+                "slo": self._definition.slo.model_dump(mode="json"),
+                "reward_unit": self._definition.reward_unit,
+                "python": platform.python_version(),
+                "system": f"{platform.system()} {platform.machine()}",
             },
         )
 

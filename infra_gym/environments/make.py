@@ -10,12 +10,12 @@ from infra_gym.clouds.digitalocean_standing import AccountView
 from infra_gym.cost import Budget
 from infra_gym.definitions.catalog import find_definition
 from infra_gym.definitions.models import Definition
-from infra_gym.environments.calibration import read_calibration
+from infra_gym.environments.calibration import twin_parameters
 from infra_gym.environments.env import InfraEnv, OnFailure
-from infra_gym.environments.place import Fidelity, Place, find_place, without_programs
+from infra_gym.environments.place import Place, find_place, recorded_place, without_programs
 from infra_gym.errors import MissingProgramError, SettingsError, did_you_mean
+from infra_gym.recording import Run, read_run
 from infra_gym.settings import Settings, Target, load_settings
-from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.stack import Stack
 from infra_gym.stack.costs import billed_layers
 from infra_gym.task.controls import ActionMode
@@ -26,10 +26,9 @@ from infra_gym.worlds.dry import DryRun
 from infra_gym.worlds.episode import Overrun
 from infra_gym.worlds.live import LiveOptions, LiveWorld
 from infra_gym.worlds.metering import Metering
-from infra_gym.worlds.twins import make_twin
+from infra_gym.worlds.replay import ReplayWorld
+from infra_gym.worlds.twins import Fidelity, Parameters, make_twin
 
-Parameters = WebAppParameters | WebAppSpread | None
-"""Of the twin: a point, what is drawn from episode by episode, or the defaults."""
 _READY_S = 90.0
 _READY_ON_CLUSTER_S = 300.0
 _PATIENCE_ON_CLUSTER_S = 30.0
@@ -48,6 +47,7 @@ def make(
     action: ActionMode | None = None,
     calibration: str | Path | None = None,
     randomise: bool = False,
+    recording: str | Path | None = None,
     budget_usd: float | None = None,
     max_seconds: float | None = None,
     overrun: Overrun = "mark",
@@ -55,6 +55,7 @@ def make(
     spend_money: bool | None = None,
     keep: bool = False,
     log: str | Path | None = None,
+    log_info: Mapping[str, Any] | None = None,
     on_event: Callable[[str, Event], None] | None = None,
     render_mode: str | None = None,
 ) -> InfraEnv:
@@ -62,8 +63,8 @@ def make(
 
     Args:
         definition: An environment's id, or the path of a YAML file.
-        target: ``local``, ``sim``, ``k8s`` or ``do``; else INFRA_GYM_TARGET, else infra-gym.toml,
-            else ``local``.
+        target: ``local``, ``sim``, ``k8s``, ``do`` or ``replay``; else INFRA_GYM_TARGET, else
+            infra-gym.toml, else ``local``.
         project: First part of all names.
         environment: Second part, owned by one run at a time; left out, a unique one is made.
         dry_run: Touch nothing: ``reset`` prints the plan, metrics come from the simulator.
@@ -75,6 +76,7 @@ def make(
         calibration: Of the simulator: the file that ``infra-gym calibrate`` wrote.
         randomise: Draw the simulator's parameters from the calibration's spread, episode by
             episode, as the seed decides; else they are its estimate.
+        recording: For ``replay`` only: the run log whose episodes are played again, by their seeds.
         budget_usd: US dollars after which an episode is truncated and everything torn down; on
             ``do`` what the account is billed counts, the teardown's cost included.
         max_seconds: Wall-clock seconds after which the same happens.
@@ -85,6 +87,7 @@ def make(
         spend_money: On ``do``: yes, the account may be billed; else the setting of that name.
         keep: Leave what was made when the environment is closed.
         log: Path of the run log.
+        log_info: What else the log's header tells, such as ``{"agent": "hpa"}``.
         on_event: Called with layer and event while Terraform runs.
         render_mode: ``human``, ``ansi`` or ``rgb_array``.
 
@@ -105,11 +108,25 @@ def make(
         max_seconds=max_seconds,
         spend_money=spend_money,
     )
-    place = find_place(found, settings, interval_s, workload)
-    parameters = _parameters(found, place, calibration, randomise=randomise)
-    world = _world(
-        found, settings, place, overrun, on_event, parameters, fidelity=fidelity, dry_run=dry_run
-    )
+    world: World
+    if recording is not None or settings.target == "replay":
+        given = {"interval_s": interval_s, "workload": workload, "fidelity": fidelity}
+        run = _recorded(found, settings, recording, {**given, "calibration": calibration})
+        place = recorded_place(run.header, settings)
+        world = ReplayWorld(found, run, Path(str(recording)))
+    else:
+        place = find_place(found, settings, interval_s, workload)
+        parameters = twin_parameters(found, place, calibration, randomise=randomise)
+        world = _world(
+            found,
+            settings,
+            place,
+            overrun,
+            on_event,
+            parameters,
+            fidelity=fidelity,
+            dry_run=dry_run,
+        )
     return InfraEnv(
         found,
         place,
@@ -122,6 +139,7 @@ def make(
         on_failure=on_failure,
         keep=keep,
         log=None if log is None else Path(log),
+        log_info=log_info or {},
         render_mode=render_mode,
     )
 
@@ -132,33 +150,39 @@ def _one_of(name: str, value: object, allowed: Sequence[str | None]) -> None:
         raise SettingsError(f"{name} cannot be {value!r}.{did_you_mean(str(value), words)}")
 
 
+def _recorded(
+    definition: Definition,
+    settings: Settings,
+    recording: str | Path | None,
+    given: Mapping[str, Any],
+) -> Run:
+    """The run that is played again; what it decides must not be given as well."""
+    if recording is None:
+        raise SettingsError(
+            "The target replay needs a recording: the run log of a run of this environment.",
+            next_command=f'gym.make("{definition.id}", target="replay", recording="LOG.jsonl"), '
+            f"or infra-gym run {definition.id} --target replay --recording LOG.jsonl",
+        )
+    if settings.target != "replay":
+        raise SettingsError(
+            f"A recording is of the target replay, and the target is {settings.target!r}.",
+            next_command=f'gym.make("{definition.id}", target="replay", recording="{recording}"), '
+            "or --target replay",
+        )
+    wrong = [name for name, value in given.items() if value is not None]
+    if wrong:
+        raise SettingsError(
+            f"{', '.join(wrong)}: decided by the recording.", next_command="leave it out"
+        )
+    return read_run(recording)
+
+
 def _seconds(settings: Settings, *, has_stack: bool) -> float | None:
     """How long the environment may live: what was asked for, at most until its stack expires."""
     if not has_stack:
         return settings.max_seconds
     expiry_s = settings.expiry_hours * 3600
     return expiry_s if settings.max_seconds is None else min(settings.max_seconds, expiry_s)
-
-
-def _parameters(
-    definition: Definition, place: Place, calibration: str | Path | None, *, randomise: bool
-) -> Parameters:
-    """What the twin is like."""
-    if calibration is None and randomise:
-        raise SettingsError(
-            "randomise needs a calibration, whose spread it draws from.",
-            next_command=f"infra-gym probe {definition.id}, then infra-gym calibrate LOG",
-        )
-    if calibration is None:
-        return None
-    if place.target != "sim":
-        raise SettingsError(
-            f"A calibration is the twin's, and {place.target!r} is no twin.",
-            next_command=f'gym.make("{definition.id}", target="sim", '
-            f'calibration="{calibration}"), or --target sim',
-        )
-    found = read_calibration(Path(calibration), definition)
-    return found.spread if randomise else found.parameters
 
 
 def _world(
@@ -178,15 +202,17 @@ def _world(
             workload=place.workload,
             interval_s=place.interval_s,
             time_scale=place.time_scale,
+            fidelity=fidelity or "reference",
             parameters=parameters,
         )
 
     if place.target == "sim":
-        return _fluid(definition, place, parameters) if fidelity == "fluid" else twin()
+        return twin()
     if fidelity is not None:
         raise SettingsError(
             f"fidelity={fidelity!r} is of the simulator, and {place.target!r} is no simulator.",
-            next_command=f'gym.make("{definition.id}", target="sim", fidelity="{fidelity}")',
+            next_command=f'gym.make("{definition.id}", target="sim", fidelity="{fidelity}"), '
+            "or --target sim",
         )
     try:
         stack = Stack(
@@ -244,26 +270,4 @@ def _options(
         ready_deadline_s=settings.ready_seconds or ready_s,
         patience_s=_PATIENCE_ON_CLUSTER_S if on_cluster else 0.0,
         prometheus_url=settings.prometheus_url if on_cluster else None,
-    )
-
-
-def _fluid(definition: Definition, place: Place, parameters: Parameters) -> World:
-    if definition.simulator != "webapp":
-        raise SettingsError(
-            f"{definition.id} has the simulator {definition.simulator}, which has no fluid form.",
-            next_command="leave fidelity out",
-        )
-    if isinstance(parameters, WebAppSpread):
-        raise SettingsError(
-            "The fluid form cannot draw its parameters anew for every episode.",
-            next_command='leave randomise out, or use fidelity="reference"',
-        )
-    from infra_gym.worlds.fluid import FluidWorld  # brings numba, which takes a while
-
-    return FluidWorld(
-        definition,
-        workload=place.workload,
-        interval_s=place.interval_s,
-        time_scale=place.time_scale,
-        parameters=parameters,
     )

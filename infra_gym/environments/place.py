@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import MissingProgramError, SettingsError
+from infra_gym.recording import Header
 from infra_gym.settings import Settings, Target
 from infra_gym.stack import unique_name
 from infra_gym.workloads import Workload, parse_workload
-
-Fidelity = Literal["reference", "fluid"]
-"""How a simulator goes: request by request, or by flows."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,21 @@ def find_place(
         interval_s=float(interval),
         time_scale=definition.scale(target),
         workload=definition.workload if workload is None else parse_workload(workload),
+    )
+
+
+def recorded_place(header: Header, settings: Settings) -> Place:
+    """Where a recording is played again: the clock and the load are those that were recorded."""
+    workload = header.info.get("workload") or {}
+    return Place(
+        target="replay",
+        project=settings.project,
+        environment=settings.environment or unique_name(header.id, "replay"),
+        interval_s=header.interval_s,
+        time_scale=header.time_scale,
+        workload=parse_workload(
+            {key: value for key, value in workload.items() if value is not None}
+        ),
     )
 
 

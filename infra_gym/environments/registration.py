@@ -9,8 +9,8 @@ from infra_gym.errors import DefinitionError
 
 ENTRY_POINT = "infra_gym.environments.make:make"
 
-VECTOR_ENTRY_POINTS = {"webapp": "infra_gym.environments.webapp_vector:WebAppVectorEnv"}
-"""The vector form of the definitions that have this simulator."""
+VECTOR_ENTRY_POINT = "infra_gym.environments.simulated:SimulatedVectorEnv"
+"""Of the definitions that have a simulator."""
 
 SIMULATED = {
     "BatchScheduling-v0": "infra_gym.environments.batch:BatchScheduling",
@@ -37,7 +37,7 @@ def register_all() -> None:
         try:
             found = find_definition(environment_id)
             steps = found.max_episode_steps
-            vector = VECTOR_ENTRY_POINTS.get(found.simulator or "")
+            vector = VECTOR_ENTRY_POINT if found.simulator else None
         except DefinitionError:
             # Somebody's unfinished file must not take every other environment away, nor be talked
             # of by those who do not ask for it: making it tells what is wrong.

@@ -124,6 +124,12 @@ def make_influx(influx: Given, trace: str | PathLike[str] | None, max_influx: fl
         recording = parse_workload({"profile": "trace", "path": trace})
         assert isinstance(recording, Trace)  # noqa: S101 - its profile says so
         return Recorded(_checked(recording.rows()[1]))
+    if influx == "staircase":
+        raise SettingsError(
+            "influx='staircase' has no levels of its own.",
+            next_command="give the values of all steps as a sequence, such as "
+            "influx=[1000] * 100 + [2000] * 100",
+        )
     # A profile is a multiple of its mean, so that the mean may be one in a step as well.
     profile = parse_workload({"profile": influx, "mean_rps": max_influx / 2})
     return Profiled(profile, drawn=influx in ("bursty", "flash_crowd"))

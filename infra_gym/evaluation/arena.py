@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from infra_gym.errors import MissingProgramError, SettingsError, UnknownNameErro
 from infra_gym.settings import Settings, Target, load_settings
 from infra_gym.stack import unique_name
 from infra_gym.task.controls import ActionMode
+from infra_gym.worlds.twins import Fidelity
 
 LONGEST_NAME = 31
 """Characters of a name that leave room for a worker's number and a replacement's suffix."""
@@ -34,6 +35,9 @@ class Arena:
         project: First part of all names.
         environment: Second part; ``None`` for an id that is no stack of layers.
         action: ``delta``, ``absolute`` or the definition's own.
+        fidelity: Of the simulator: ``reference``, ``fluid`` or its default.
+        calibration: Of the simulator: the whole path of a file, which must lie there as well.
+        randomise: Whether the simulator's parameters are drawn from the calibration.
         budget_usd: US dollars that it may spend.
         max_seconds: Wall-clock seconds that it may live.
         spend_money: On ``do``: yes, the account may be billed; else the setting of that name.
@@ -47,6 +51,9 @@ class Arena:
     project: str
     environment: str | None
     action: ActionMode | None = None
+    fidelity: Fidelity | None = None
+    calibration: str | None = None
+    randomise: bool = False
     budget_usd: float | None = None
     max_seconds: float | None = None
     spend_money: bool | None = None
@@ -63,6 +70,9 @@ class Arena:
         project: str | None = None,
         environment: str | None = None,
         action: ActionMode | None = None,
+        fidelity: Fidelity | None = None,
+        calibration: Path | None = None,
+        randomise: bool = False,
         steps: int | None = None,
     ) -> Self:
         """The arena of an id, a ``module:Id`` or a YAML file, with the settings of this process.
@@ -74,7 +84,14 @@ class Arena:
         settings = load_settings(target=target, project=project, environment=environment)
         if identifier not in definition_ids() and not identifier.endswith(_YAML):
             _refuse_unknown(identifier)
-            _refuse_target(identifier, target, action)
+            of_layers = {
+                "--target": target not in (None, "sim"),
+                "--action": action is not None,
+                "--fidelity": fidelity is not None,
+                "--calibration": calibration is not None,
+                "--randomise": randomise,
+            }
+            _refuse(identifier, [option for option, given in of_layers.items() if given])
             return cls(identifier, "sim", settings.project, None, steps=steps, has_log=False)
         definition = find_definition(identifier)
         short = unique_name(definition.id, settings.target, longest=LONGEST_NAME)
@@ -85,6 +102,9 @@ class Arena:
             settings.project,
             settings.environment or short,
             action=action,
+            fidelity=fidelity,
+            calibration=None if calibration is None else str(calibration.absolute()),
+            randomise=randomise,
             budget_usd=settings.budget_usd,
             max_seconds=settings.max_seconds,
             steps=most if steps is None else min(steps, most),
@@ -124,6 +144,9 @@ class Arena:
             environment=self.environment,
             workload=self.workload,
             action=self.action,
+            fidelity=self.fidelity,
+            calibration=self.calibration,
+            randomise=self.randomise,
             budget_usd=self.budget_usd,
             max_seconds=self.max_seconds,
             spend_money=self.spend_money,
@@ -154,9 +177,10 @@ def _refuse_unknown(identifier: str) -> None:
         raise UnknownNameError("environment", identifier, known) from None
 
 
-def _refuse_target(identifier: str, target: Target | None, action: ActionMode | None) -> None:
-    if target not in (None, "sim") or action is not None:
+def _refuse(identifier: str, options: Sequence[str]) -> None:
+    """Options that only an environment with a definition has."""
+    if options:
         raise SettingsError(
-            f"{identifier} is no stack of layers: it has neither targets nor action modes",
-            next_command="leave --target and --action out",
+            f"{identifier} is no stack of layers: it has no {', '.join(options)}",
+            next_command=f"leave {' and '.join(options)} out",
         )

@@ -14,7 +14,7 @@ from infra_gym.errors import UsageError
 from infra_gym.evaluation.fit import LEVEL, NAMES, Progress, fit
 from infra_gym.evaluation.prediction import Predictor
 from infra_gym.evaluation.recordings import Recording, read_recordings, same_environment
-from infra_gym.worlds.twin_inputs import twin_inputs
+from infra_gym.worlds.webapp_inputs import twin_inputs
 
 
 def calibrate(

@@ -18,7 +18,7 @@ from infra_gym.errors import UsageError
 from infra_gym.recording import Episode, Header, read_run
 from infra_gym.workloads import Schedule, Workload, arrival_schedule, parse_workload
 from infra_gym.worlds.live import LiveOptions
-from infra_gym.worlds.twin_inputs import twin_inputs
+from infra_gym.worlds.webapp_inputs import twin_inputs
 
 Array = NDArray[np.float64]
 

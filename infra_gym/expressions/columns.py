@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.errors import ExpressionError, did_you_mean
-from infra_gym.expressions.expression import Expression
+from infra_gym.expressions.expression import Expression, rounded
 from infra_gym.expressions.postfix import Operation, postfix
 
 Column = NDArray[np.float64]
@@ -131,7 +131,8 @@ def _by_one(function: Callable[..., float]) -> Callable[..., Column]:
 
     def of_columns(*columns: Column) -> Column:
         numbers = np.broadcast_arrays(*columns)
-        results = [call(*each) for each in zip(*(one.flat for one in numbers), strict=True)]
+        given = (one.ravel().tolist() for one in numbers)  # Python's round is not NumPy's
+        results = [call(*each) for each in zip(*given, strict=True)]
         return np.array(results, dtype=np.float64).reshape(numbers[0].shape)
 
     return of_columns
@@ -160,6 +161,7 @@ _OPERATIONS: dict[Operation, Callable[..., Column]] = {
     Operation.CHOOSE: _choose,
     Operation.LEAST: _one_of_two(np.less),
     Operation.MOST: _one_of_two(np.greater),
+    Operation.ROUND: _guarded(_by_one(rounded)),
     Operation.ABSOLUTE: np.abs,
     Operation.SQUARE_ROOT: _guarded(np.sqrt),
     Operation.EXPONENTIAL: _guarded(_by_one(math.exp)),

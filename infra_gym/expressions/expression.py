@@ -59,7 +59,8 @@ def _clip(value: float, low: float, high: float) -> float:
     return _least(_most(value, low), high)
 
 
-def _round(value: float, places: float) -> float:
+def rounded(value: float, places: float) -> float:
+    """``value`` with so many decimal places, a whole number up to :data:`MAX_PLACES`; else NaN."""
     return round(value, int(places)) if places in range(MAX_PLACES + 1) else _NAN
 
 
@@ -73,7 +74,7 @@ _FUNCTIONS: dict[str, tuple[Callable[..., float], int, int]] = {
     "log": (math.log, 1, 1),
     "floor": (math.floor, 1, 1),
     "ceil": (math.ceil, 1, 1),
-    "round": (_round, 2, 2),
+    "round": (rounded, 2, 2),
     "clip": (_clip, 3, 3),
 }
 FUNCTIONS = tuple(_FUNCTIONS)

@@ -18,7 +18,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from infra_gym.errors import ExpressionError, SettingsError
+from infra_gym.errors import ExpressionError, SettingsError, did_you_mean
 from infra_gym.expressions import Program, postfix
 from infra_gym.workloads.batch import BatchJobs
 
@@ -270,18 +270,24 @@ def score_program(score: str) -> Program:
         ExpressionError: It is malformed or uses another name.
     """
     try:
-        return postfix(SCORES.get(score, score), NAMES)
+        return postfix(_text(score), NAMES)
     except ExpressionError as error:
         raise ExpressionError(
             f"The score {score!r}: {error.message} Scores with a name: {', '.join(SCORES)}."
         ) from error
 
 
+def _text(score: str) -> str:
+    """The expression of a score; names are taken in any case, and WFP3 for WFP."""
+    name = score.strip().lower()
+    return SCORES.get("wfp" if name == "wfp3" else name, score)
+
+
 def no_score(jobs: BatchJobs, score: str, job: int) -> ExpressionError:
     """The error for a job whose score is no number."""
     asked = f"{jobs.requested[job]:g} s on {jobs.processors[job]} processors"
     return ExpressionError(
-        f"The score {SCORES.get(score, score)!r} of job {jobs.ids[job]} in {jobs.name} is no "
+        f"The score {_text(score)!r} of job {jobs.ids[job]} in {jobs.name} is no "
         f"finite number; it asks for {asked}.",
         next_command="guard it, as in w / max(t, 1)",
     )
@@ -294,4 +300,7 @@ def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
         SettingsError: ``value`` is not one of ``allowed``.
     """
     if value not in allowed:
-        raise SettingsError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
+        raise SettingsError(
+            f"{name} must be one of {', '.join(allowed)}, not {value!r}."
+            f"{did_you_mean(str(value), allowed)}"
+        )

@@ -27,24 +27,18 @@ one: the single function is a batch of one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infra_gym.errors import UsageError
 from infra_gym.simulators.compilation import compiled
+from infra_gym.simulators.faas_rules import BUCKETS_S, CODES, Rules, RulesArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-CODES = ("200", "429", "504")
-"""What a call can end with, as the gateway's label ``code``."""
 ANSWERED, REFUSED, LATE = range(len(CODES))
-
-BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, np.inf)
-"""Upper bounds (``le``) of the gateway's histogram, in seconds."""
 
 # A service of 0.5 s that starts at 17.3 ends at 17.799999999999997, and lasts 0.4999999999999964.
 _ROUNDING_S = 1e-9
@@ -54,74 +48,11 @@ NOW, SERVED_CPU_S, INFLIGHT_S, COLD_START_S, SECONDS = range(5)
 NEXT, ENDS, HELD, HELD_FIRST, STARTED, COLD_STARTS, DROPPED = range(7)
 BORN, READY, GONE, DONE, REPORTED = range(5)
 END, LASTED, CODE, SINCE, DRAW = range(5)
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What stays the same for a whole life; times in seconds.
-
-    Raises:
-        UsageError: A parameter is out of range; names it.
-    """
-
-    slots: int = 2
-    service_time_s: float = 0.5
-    queue_limit: int = 8
-    cpu_s: float = 0.01
-    memory_mib: float = 4.0
-    timeout_s: float = 60.0
-    max_in_flight: int = 512
-    boot_s: float = 1.4
-    drain_s: float = 1.0
-    overhead_s: float = 0.01
-    """What network and programs add to the time of an answer."""
-    overhead_cpu_s: float = 0.004
-    """What the program itself needs for a call, beyond ``cpu_s``."""
-    boot_cpu_s: float = 0.15
-    idle_cores: float = 0.006
-    memory_base_mib: float = 21.5
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            lowest = 1 if name in ("slots", "max_in_flight") else 0
-            strictly = name in ("service_time_s", "timeout_s")
-            if not lowest <= value < np.inf or (strictly and value == 0):
-                bound = "above 0" if strictly else f"at least {lowest}"
-                raise UsageError(f"The faas simulator needs {name} {bound}, not {value!r}.")
-
-    @property
-    def places(self) -> int:
-        """Calls that a replica has at most."""
-        return self.slots + self.queue_limit
-
-    @property
-    def array(self) -> RulesArray:
-        """The same in the form that the compiled functions take."""
-        return RulesArray(
-            self.slots,
-            self.places,
-            self.max_in_flight,
-            float(self.service_time_s),
-            float(self.timeout_s),
-            float(self.overhead_s),
-            float(self.boot_s),
-            float(self.drain_s),
-            float(self.cpu_s + self.overhead_cpu_s),
-        )
-
-
-class RulesArray(NamedTuple):
-    """See :class:`Rules`."""
-
-    slots: int
-    places: int
-    max_in_flight: int
-    service_time_s: float
-    timeout_s: float
-    overhead_s: float
-    boot_s: float
-    drain_s: float
-    cpu_s: float
+BOOTED, LENGTH_S, EXISTING, TAKING, SEEN_S, BUSY, IN_SERVICE = range(7)
+"""Columns of what an interval is told by: replicas that were started; its length; replicas that
+exist at its end, and that take calls then; replica-seconds of being there; busy slot-seconds over
+slots, and services under way in a replica, NaN where there is none."""
+TOLD = 7
 
 
 class State(NamedTuple):
@@ -149,10 +80,10 @@ class State(NamedTuple):
     """Shape (n, codes, buckets): ended calls since the last reading."""
 
 
-def new_state(rules: Rules, *, functions: int, max_replicas: int, replicas: int) -> State:
-    """A batch at time 0, with so many ready replicas each and nothing under way."""
+def new_state(rules: Rules, *, functions: int, max_replicas: int) -> State:
+    """Room for a batch, of which each must :func:`begin`."""
     n, m = functions, max_replicas
-    state = State(
+    return State(
         totals=np.zeros((n, SECONDS + len(CODES))),
         counts=np.zeros((n, 7), dtype=np.int64),
         replicas=np.zeros((n, m, 5)),
@@ -161,9 +92,14 @@ def new_state(rules: Rules, *, functions: int, max_replicas: int, replicas: int)
         calls=np.zeros((n, rules.max_in_flight, 5)),
         durations=np.zeros((n, len(CODES), len(BUCKETS_S)), dtype=np.int64),
     )
-    state.replicas[:, replicas:, BORN] = state.replicas[:, replicas:, READY] = np.inf
-    state.replicas[:, :, GONE] = np.inf
-    return state
+
+
+def begin(state: State, place: int, replicas: int) -> None:
+    """A function at time 0, with so many ready replicas and nothing under way."""
+    for array in state:
+        array[place] = 0
+    state.replicas[place, replicas:, BORN] = state.replicas[place, replicas:, READY] = np.inf
+    state.replicas[place, :, GONE] = np.inf
 
 
 @compiled
@@ -205,7 +141,7 @@ def advance(
         state: Changed in place.
         place: Which function.
         until: The time, in seconds, not before the function's own.
-        rules: :attr:`Rules.array`.
+        rules: :attr:`~infra_gym.simulators.faas_rules.Rules.array`.
         arrivals: When calls come, ascending; shape (k,).
         draws: A number from 0 to below 1 for each of them: which replica it meets.
     """
@@ -426,27 +362,70 @@ def step_one(
 
 
 @compiled
+def _tell(
+    state: State,
+    place: int,
+    since: float,
+    booted: int,
+    rules: RulesArray,
+    told: Floats,
+    worked: Floats,
+) -> None:
+    """What an interval came to, in one row of ``told`` and of ``worked``; once an interval."""
+    now = state.totals[place, NOW]
+    existing, taking, in_service, seen_s, busy_s = 0, 0, 0, 0.0, 0.0
+    anybody = False
+    for number in range(state.replicas.shape[1]):
+        born, gone = state.replicas[place, number, BORN], state.replicas[place, number, GONE]
+        exists = born <= now < gone
+        seen_s += max(0.0, min(gone, now) - max(born, since))
+        share = busy(state, place, number, rules) / rules.slots
+        worked[place, number] = np.nan
+        if exists or share > 0:
+            worked[place, number] = share
+            busy_s += share
+            anybody = True
+        if exists:
+            existing += 1
+            taking += state.replicas[place, number, READY] <= now and gone == np.inf
+            in_service += state.ring[place, number, 2]
+    row = told[place]
+    row[BOOTED], row[LENGTH_S], row[SEEN_S] = booted, now - since, seen_s
+    row[EXISTING], row[TAKING] = existing, taking
+    row[BUSY] = busy_s if anybody else np.nan
+    row[IN_SERVICE] = in_service / existing if existing > 0 else np.nan
+
+
+@compiled
 def step_all(
     state: State,
-    until: float,
+    until: Floats,
     wanted: Ints,
+    idle: NDArray[np.bool_],
     rules: RulesArray,
     arrivals: Floats,
     draws: Floats,
-    started: Ints,
+    told: Floats,
+    worked: Floats,
 ) -> None:
-    """One interval of every function of the batch.
+    """One interval of every function of the batch that is not ``idle``.
 
     Args:
         state: Changed in place.
-        until: The interval's end, in seconds.
+        until: The intervals' ends, in seconds, shape (n,).
         wanted: Replicas, shape (n,).
-        rules: :attr:`Rules.array`.
+        idle: Which stay as they are, shape (n,).
+        rules: :attr:`~infra_gym.simulators.faas_rules.Rules.array`.
         arrivals: Shape (n, k), ascending in each row; a row that has fewer ends with infinities.
         draws: Shape (n, k).
-        started: Shape (n,), receives how many replicas were started.
+        told: Shape (n, TOLD), receives what the intervals came to.
+        worked: Shape (n, m), receives each replica's busy slot-seconds over slots; NaN where it
+            neither exists at the end nor has worked.
     """
     for place in range(len(wanted)):
-        started[place] = step_one(
-            state, place, until, wanted[place], rules, arrivals[place], draws[place]
-        )
+        if not idle[place]:
+            since = state.totals[place, NOW]
+            booted = step_one(
+                state, place, until[place], wanted[place], rules, arrivals[place], draws[place]
+            )
+            _tell(state, place, since, booted, rules, told, worked)

@@ -1,182 +1,184 @@
-"""One simulated function, and what its gateway and replicas tell of an interval."""
+"""Many simulated functions, and what their gateways and replicas tell of an interval."""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from infra_gym.errors import UsageError
 from infra_gym.simulators import faas
-from infra_gym.simulators.faas import BUCKETS_S, CODES, Floats, Rules
-
-MIB = 1 << 20
+from infra_gym.simulators.faas import Floats, Ints
+from infra_gym.simulators.faas_rules import MIB, Rules
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What happened between two times. Calls are those that *ended* there."""
+    """What happened between two times, a number a function; calls are those that *ended* there.
 
-    since_s: float
-    until_s: float
-    durations: dict[str, tuple[int, ...]]
-    """Per code: calls in each bucket of :data:`~infra_gym.simulators.faas.BUCKETS_S`, not
-    cumulative."""
-    seconds: dict[str, float]
-    """Per code: the sum of the calls' durations."""
-    started: int
+    Each is an array of shape (functions,), if nothing else is said.
+    """
+
+    seconds: Floats
+    """Length of the time."""
+    durations: Ints
+    """Calls by code and bucket, not cumulative; shape (functions, codes, buckets)."""
+    code_seconds: Floats
+    """The sum of the calls' durations by code; shape (functions, codes)."""
+    started: Ints
     """Calls that came to the gateway."""
-    not_sent: int
+    not_sent: Ints
     """Calls that the client held back, with too many under way."""
-    in_flight: int
+    in_flight: Ints
     """Calls in the gateway at the end, held ones included."""
-    held: int
+    held: Ints
     """Calls that wait for a ready replica at the end."""
-    inflight_seconds: float
+    inflight_seconds: Floats
     """Call-seconds in the gateway."""
-    cold_starts: int
+    cold_starts: Ints
     """Calls that found no ready replica, and got one in this time."""
-    cold_start_seconds: float
+    cold_start_seconds: Floats
     """How long these were held."""
-    busy_s: dict[str, float]
-    """Per replica: busy slot-seconds divided by slots."""
-    ready: dict[str, bool]
-    """Per replica that exists at the end (answers scrapes): whether it takes calls."""
-    started_s: dict[str, float]
-    """Per replica that exists at the end: when it was started."""
-    cpu_seconds: float
+    existing: Floats
+    """Replicas that exist at the end: answer scrapes."""
+    ready: Floats
+    """Replicas that take calls at the end."""
+    busy: Floats
+    """Busy slot-seconds over slots; NaN where no replica exists or has worked."""
+    cpu_seconds: Floats
     """Processor time of all replicas."""
-    memory_bytes: float | None
-    """Mean over the replicas that exist at the end; ``None`` where none does."""
-
-    @property
-    def ended(self) -> dict[str, int]:
-        """Ended calls per code."""
-        return {code: sum(counts) for code, counts in self.durations.items()}
+    memory_bytes: Floats
+    """Mean over the replicas that exist at the end; NaN where none does."""
 
 
-class Function:
-    """A function under one schedule of calls.
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """The replicas of one function, by name: those that exist at the end of the interval."""
+
+    ready: dict[str, float]
+    """1 if it takes calls, else 0."""
+    started_s: dict[str, float]
+    """When it was started."""
+    busy_s: dict[str, float]
+    """Busy slot-seconds over slots; also of those that have worked and are gone."""
+
+
+class Functions:
+    """A batch of functions, each under a schedule of calls.
+
+    Each call uses one draw of the gateway's random choices whatever happens, so that two policies
+    under one seed meet the same chances.
 
     Args:
         rules: What stays the same.
-        arrivals_s: Ascending times of the calls, in seconds from 0.
-        schedule_s: Length of the schedule, after which it repeats; ``None``: it does not.
-        replicas: Replicas that are ready at time 0.
-        max_replicas: The most that there may be.
-        seed: Of the gateway's random choices. Each call uses one draw whatever happens, so that two
-            policies under one seed meet the same chances.
-
-    Raises:
-        UsageError: A parameter is out of range.
+        functions: How many.
+        max_replicas: The most that each may have.
+        schedule_s: Length of the schedules, after which they repeat; ``None``: they do not.
     """
 
     def __init__(
-        self,
-        rules: Rules,
-        arrivals_s: Floats,
-        *,
-        replicas: int,
-        max_replicas: int,
-        schedule_s: float | None = None,
-        seed: int = 0,
+        self, rules: Rules, *, functions: int, max_replicas: int, schedule_s: float | None = None
     ) -> None:
-        if not 0 <= replicas <= max_replicas:
-            raise UsageError(f"{replicas} of at most {max_replicas} replicas cannot be.")
-        if len(arrivals_s) and not (arrivals_s[0] >= 0 and np.all(np.diff(arrivals_s) >= 0)):
-            raise UsageError("The calls of a simulated function must ascend from 0.")
-        self.rules = rules
-        self._array = rules.array
-        self._lap = np.asarray(arrivals_s, dtype=np.float64)
-        self._schedule_s = schedule_s
-        self._laps = 0
-        self._rng = np.random.default_rng(seed)
-        self._arrivals = np.empty(0)
-        self._draws = np.empty(0)
-        self._state = faas.new_state(
-            rules, functions=1, max_replicas=max_replicas, replicas=replicas
-        )
-        self._lengthen(0.0)
+        self._rules, self._array = rules, rules.array
+        self._schedule_s = np.inf if schedule_s is None else schedule_s
+        self._state = faas.new_state(rules, functions=functions, max_replicas=max_replicas)
+        self._told = np.zeros((functions, faas.TOLD))
+        self._worked = np.full((functions, max_replicas), np.nan)
+        self._laps: list[Floats] = [np.empty(0)] * functions
+        self._generators = [np.random.default_rng(0)] * functions
+        self._lengths = np.zeros(functions, dtype=np.int64)
+        self._known_s = np.zeros(functions)  # how far each one's arrivals are laid out
+        self._arrivals = np.full((functions, 1), np.inf)
+        self._draws = np.zeros((functions, 1))
 
-    @property
-    def now_s(self) -> float:
-        """Where it stands."""
-        return float(self._state.totals[0, faas.NOW])
+    def begin(self, place: int, arrivals_s: Floats, *, replicas: int, seed: int) -> None:
+        """Begin anew at time 0, with all replicas ready.
 
-    def advance(self, until_s: float, replicas: int) -> Counts:
-        """Set the number of replicas now, and let time pass.
-
-        Raises:
-            UsageError: ``until_s`` lies in the past, or so many replicas cannot be.
+        Args:
+            place: Which function.
+            arrivals_s: Ascending times of the calls, in seconds from 0.
+            replicas: How many there are.
+            seed: Of the gateway's random choices.
         """
-        since_s = self.now_s
-        if not since_s <= until_s < np.inf or not 0 <= replicas <= self._state.replicas.shape[1]:
-            raise UsageError(
-                f"The function stands at {since_s} s: it cannot advance to {until_s} s with "
-                f"{replicas} replicas."
-            )
-        self._lengthen(until_s)
-        started = faas.step_one(
-            self._state, 0, until_s, replicas, self._array, self._arrivals, self._draws
+        faas.begin(self._state, place, replicas)
+        self._laps[place] = arrivals_s
+        self._generators[place] = np.random.default_rng(seed)
+        self._lengths[place] = self._known_s[place] = 0
+        self._arrivals[place] = np.inf
+        self._lengthen(place)
+
+    def advance(self, until_s: Floats, replicas: Ints, idle: NDArray[np.bool_]) -> None:
+        """Set the numbers of replicas now, and let time pass in each that is not ``idle``.
+
+        Args:
+            until_s: Until when, shape (functions,); not before each one's own time.
+            replicas: Of each, shape (functions,).
+            idle: Which stay as they are, shape (functions,).
+        """
+        while (late := ~idle & (self._known_s < until_s)).any():
+            for place in np.flatnonzero(late).tolist():
+                self._lengthen(place)
+        faas.step_all(
+            self._state,
+            until_s,
+            replicas,
+            idle,
+            self._array,
+            self._arrivals,
+            self._draws,
+            self._told,
+            self._worked,
         )
-        return self._counts(since_s, started)
 
-    def _lengthen(self, until_s: float) -> None:
-        """Know the calls up to a time."""
-        while self._laps == 0 or (
-            self._schedule_s is not None and self._laps * self._schedule_s < until_s
-        ):
-            later = self._lap + self._laps * (self._schedule_s or 0.0)
-            self._arrivals = np.concatenate([self._arrivals, later])
-            self._draws = np.concatenate([self._draws, self._rng.random(len(later))])
-            self._laps += 1
-
-    def _counts(self, since_s: float, started: int) -> Counts:
-        state, now_s = self._state, self.now_s
-        counts, totals = state.counts[0], state.totals[0]
-        born, ready_s, gone = state.replicas[0, :, : faas.GONE + 1].T
-        exist = [int(n) for n in np.flatnonzero((born <= now_s) & (now_s < gone))]
-        seen_s = np.clip(np.minimum(gone, now_s) - np.maximum(born, since_s), 0, None)
-        worked = {n: faas.busy(state, 0, n, self._array) for n in range(len(born))}
-        in_service = state.ring[0, exist, 2]
-        rules = self.rules
-
-        def by_code(rows: NDArray[Any]) -> zip[tuple[str, Any]]:
-            return zip(CODES, rows, strict=True)
-
+    def counts(self) -> Counts:
+        """Of each function's last interval; good until the next one."""
+        state, rules, told = self._state, self._rules, self._told.T
+        totals, counts = state.totals.T, state.counts.T
         return Counts(
-            since_s=since_s,
-            until_s=now_s,
-            durations={c: tuple(map(int, row)) for c, row in by_code(state.durations[0])},
-            seconds={c: float(total) for c, total in by_code(totals[faas.SECONDS :])},
-            started=int(counts[faas.STARTED]),
-            not_sent=int(counts[faas.DROPPED]),
-            in_flight=int(counts[faas.ENDS] + counts[faas.HELD]),
-            held=int(counts[faas.HELD]),
-            inflight_seconds=float(totals[faas.INFLIGHT_S]),
-            cold_starts=int(counts[faas.COLD_STARTS]),
-            cold_start_seconds=float(totals[faas.COLD_START_S]),
-            busy_s={_name(n): s / rules.slots for n, s in worked.items() if s > 0 or n in exist},
-            ready={_name(n): bool(ready_s[n] <= now_s and np.isinf(gone[n])) for n in exist},
-            started_s={_name(n): float(born[n]) for n in exist},
-            cpu_seconds=float(
-                totals[faas.SERVED_CPU_S]
-                + started * rules.boot_cpu_s
-                + rules.idle_cores * seen_s.sum()
-            ),
-            memory_bytes=float(MIB * (rules.memory_base_mib + rules.memory_mib * in_service.mean()))
-            if exist
-            else None,
+            seconds=told[faas.LENGTH_S],
+            durations=state.durations,
+            code_seconds=state.totals[:, faas.SECONDS :],
+            started=counts[faas.STARTED],
+            not_sent=counts[faas.DROPPED],
+            in_flight=counts[faas.ENDS] + counts[faas.HELD],
+            held=counts[faas.HELD],
+            inflight_seconds=totals[faas.INFLIGHT_S],
+            cold_starts=counts[faas.COLD_STARTS],
+            cold_start_seconds=totals[faas.COLD_START_S],
+            existing=told[faas.EXISTING],
+            ready=told[faas.TAKING],
+            busy=told[faas.BUSY],
+            cpu_seconds=totals[faas.SERVED_CPU_S]
+            + told[faas.BOOTED] * rules.boot_cpu_s
+            + rules.idle_cores * told[faas.SEEN_S],
+            memory_bytes=MIB * (rules.memory_base_mib + rules.memory_mib * told[faas.IN_SERVICE]),
         )
 
+    def replicas(self, place: int) -> Replicas:
+        """Of one function, at the end of its last interval."""
+        now_s = float(self._state.totals[place, faas.NOW])
+        ready, started_s, busy_s = {}, {}, {}
+        rows = self._state.replicas[place, :, : faas.GONE + 1].tolist()
+        worked = self._worked[place].tolist()
+        for number, ((born_s, ready_s, gone_s), busy) in enumerate(zip(rows, worked, strict=True)):
+            name = f"replica-{number}"
+            if born_s <= now_s < gone_s:
+                ready[name] = float(ready_s <= now_s and gone_s == np.inf)
+                started_s[name] = born_s
+            if busy == busy:
+                busy_s[name] = busy
+        return Replicas(ready, started_s, busy_s)
 
-def cumulative(durations: tuple[int, ...]) -> dict[float, float]:
-    """A histogram's buckets as Prometheus has them."""
-    return dict(zip(BUCKETS_S, map(float, itertools.accumulate(durations)), strict=True))
-
-
-def _name(number: int) -> str:
-    return f"replica-{number}"
+    def _lengthen(self, place: int) -> None:
+        """Lay out one more lap of a schedule."""
+        lap, first = self._laps[place], int(self._lengths[place])
+        last = first + len(lap)
+        missing = last - self._arrivals.shape[1]
+        if missing > 0:
+            room = ((0, 0), (0, missing + last // 16))
+            self._arrivals = np.pad(self._arrivals, room, constant_values=np.inf)
+            self._draws = np.pad(self._draws, room)
+        begins_s = self._known_s[place]
+        self._arrivals[place, first:last] = lap + begins_s if begins_s else lap
+        self._draws[place, first:last] = self._generators[place].random(len(lap))
+        self._lengths[place], self._known_s[place] = last, begins_s + self._schedule_s

@@ -81,12 +81,12 @@ def step_all(
         idle: Which stay as they are, shape (apps,).
         metrics: See :func:`~infra_gym.simulators.webapp_measures.measure`; so, too, the others.
         bounds_s: See there.
-        buckets: See there.
+        buckets: See there, a row an app.
         values: See there.
     """
     for place in range(len(lengths)):
         if not idle[place]:
             step(
                 apps, place, arrivals[place, : lengths[place]], until_s[place], replicas[place],
-                metrics, bounds_s, buckets, values,
+                metrics, bounds_s, buckets[place], values,
             )  # fmt: skip

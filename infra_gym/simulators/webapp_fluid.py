@@ -352,7 +352,7 @@ def begin_all(
     places: NDArray[np.int64],
     replicas: int,
     rules: Array,
-    table: Array,
+    tables: Array,
     metrics: Array,
     bounds_s: Array,
     buckets: NDArray[np.int64],
@@ -362,8 +362,8 @@ def begin_all(
     for place in places:
         begin(states, place, replicas)
     totals = np.zeros((places.size, buckets.size))
-    within = np.zeros((places.size, table.shape[1] - WITHIN))
-    _measure(states, places, rules, metrics, bounds_s, buckets, totals, within, values)
+    within = np.zeros((places.size, tables.shape[2] - WITHIN))
+    _measure(states, places, rules[0], metrics, bounds_s, buckets, totals, within, values)
 
 
 @compiled
@@ -373,7 +373,7 @@ def step_all(
     idle: NDArray[np.bool_],
     rates: NDArray[np.float32],
     rules: Array,
-    table: Array,
+    tables: Array,
     guesses: NDArray[np.int64],
     metrics: Array,
     bounds_s: Array,
@@ -382,18 +382,21 @@ def step_all(
 ) -> None:
     """A step of each environment that is not ``idle``, with ``wanted`` replicas in each.
 
-    For the other arguments, see :func:`flow` and
+    ``rules`` and ``tables`` are those of each environment, or of all: their first axis has an entry
+    for each, or one. The interval and the first known bound are the same in all entries. For the
+    other arguments, see :func:`flow` and
     :func:`~infra_gym.simulators.webapp_fluid_measures.measure_block`.
     """
     awake = np.flatnonzero(~idle)
     totals = np.empty((_BLOCK, buckets.size))
-    within = np.empty((_BLOCK, table.shape[1] - WITHIN))
+    within = np.empty((_BLOCK, tables.shape[2] - WITHIN))
     for first in range(0, awake.size, _BLOCK):
         places = awake[first : first + _BLOCK]
         for slot in range(places.size):
             place = places[slot]
+            kind = place if tables.shape[0] > 1 else 0
             flow(
-                states, place, wanted[place], rates, rules, table, guesses,
+                states, place, wanted[place], rates, rules[kind], tables[kind], guesses,
                 totals, within, slot,
             )  # fmt: skip
-        _measure(states, places, rules, metrics, bounds_s, buckets, totals, within, values)
+        _measure(states, places, rules[0], metrics, bounds_s, buckets, totals, within, values)

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.errors import UsageError
+from infra_gym.simulators.compilation import compiled
 
 Array = NDArray[np.float64]
 
@@ -31,22 +33,60 @@ arrivals that find no place; requests that the client waits for; share of the ac
 time out; from here on, share of the accepted ones that are answered within each bound."""
 
 _ROUNDING_S = 1e-9
+_STEP = 0.25
+"""Of a service: how fine waits are added up."""
+
+
+@compiled
+def _waits(limit: float, slots: int, at_most: Array, accepted: float) -> float:
+    """Share of the accepted requests that wait at most ``limit`` services."""
+    if limit < 0:
+        return 0.0
+    services = math.floor(limit) + 1
+    most, last = services * slots - 1, at_most.size - 1
+    if most > last:
+        return 1.0
+    came = accepted * (services - limit)  # on average, since then
+    chance, share = math.exp(-came), 0.0
+    for number in range(most + 1):
+        share += chance * at_most[min(slots + most - number, last)]
+        chance *= came / (number + 1)
+    return float(min(1.0, share / at_most[last - 1]))
+
+
+@compiled
+def _mean_wait(limit: float, slots: int, at_most: Array, accepted: float) -> float:
+    """Mean wait of the accepted requests in services, where longer ones count as ``limit``."""
+    longest = min(limit, at_most.size / slots + _STEP)
+    steps = max(1, math.ceil(longest / _STEP))
+    longer = 0.0
+    for step in range(steps):
+        longer += 1 - _waits((step + 0.5) * longest / steps, slots, at_most, accepted)
+    return longer * longest / steps
+
+
+class Chain(NamedTuple):
+    """A replica under each of many loads, from none to 64 times what it can serve.
+
+    Arrays of shape (loads,) but for ``at_most``; times are in services.
+    """
+
+    slots: int
+    number: Array
+    """Mean number of requests in it."""
+    accepted: Array
+    """Requests that find a place in a service, which are as many as it answers."""
+    blocked: Array
+    """Share of the arrivals that find none."""
+    wait: Array
+    """Mean wait of the accepted requests."""
+    at_most: Array
+    """Chance of at most so many requests in it; shape (loads, places + 1)."""
 
 
 @functools.lru_cache(maxsize=16)
-def queue_table(
-    slots: int,
-    service_time_s: float,
-    queue_limit: int,
-    timeout_s: float,
-    overhead_s: float,
-    bounds_s: tuple[float, ...],
-) -> tuple[Array, int]:
-    """What a replica does under each of many loads, from none to 64 times what it can serve.
-
-    Returns:
-        The table, a row for each load, and the first bound that it knows. Within those before,
-        there is no answer under any load, and within those after the last that it knows, all are.
+def chain(slots: int, queue_limit: int) -> Chain:
+    """The stationary state of a replica.
 
     Raises:
         UsageError: The replica has more than :data:`MAX_PLACES` places.
@@ -58,30 +98,91 @@ def queue_table(
             f"not {places}.",
             next_command='use fidelity="reference", or a lower queue_limit',
         )
+    offered = _loads() * slots
+    chances = np.array([_stationary(slots, places, float(one)) for one in offered])
+    numbers = np.arange(places + 1)
+    accepted = chances @ np.minimum(numbers, slots)
+    at_most = np.cumsum(chances, axis=1)
+    lost = 1 - accepted / np.where(offered > 0, offered, np.inf)
+    return Chain(
+        slots=slots,
+        number=chances @ numbers,
+        accepted=accepted,
+        blocked=np.where(offered > 0, np.maximum(0.0, lost), 0.0),
+        wait=np.array(
+            [_mean_wait(math.inf, slots, *row) for row in zip(at_most, accepted, strict=True)]
+        ),
+        at_most=at_most,
+    )
+
+
+@compiled
+def fill_table(
+    table: Array,
+    chain: Chain,
+    service_time_s: float,
+    timeout_s: float,
+    overhead_s: float,
+    bounds_s: Array,
+) -> None:
+    """What a replica does under each load.
+
+    Args:
+        table: Filled; a row for each load, :data:`WITHIN` columns and one for each bound.
+        chain: The replica's.
+        service_time_s: Of each request.
+        timeout_s: When the client gives up.
+        overhead_s: What an answer takes beside its wait and service.
+        bounds_s: Ascending; within which latencies are counted.
+    """
     fixed_s = service_time_s + overhead_s
-    longest_s = timeout_s - fixed_s + _ROUNDING_S
-    rows = []
-    for load in _loads():
-        replica = _Replica(slots, places, service_time_s, float(load) * slots)
-        answered = replica.waits(longest_s)
-        wait_s = replica.mean_wait_s(max(longest_s, 0.0))
-        flying = replica.served * (min(fixed_s, timeout_s) + wait_s)
-        within = [
-            min(replica.waits(bound_s - fixed_s + _ROUNDING_S), answered) for bound_s in bounds_s
-        ]
-        rows.append(
-            [replica.number, replica.served, replica.blocked, flying, 1 - answered, *within]
-        )
-    table = np.array(rows)
+    longest = (timeout_s - fixed_s + _ROUNDING_S) / service_time_s
+    everybody = chain.at_most.shape[1] / chain.slots + _STEP  # nobody waits longer
+    for load in range(table.shape[0]):
+        at_most, accepted = chain.at_most[load], chain.accepted[load]
+        answered, wait = _waits(longest, chain.slots, at_most, accepted), chain.wait[load]
+        if longest < everybody:
+            wait = _mean_wait(max(longest, 0.0), chain.slots, at_most, accepted)
+        served = accepted / service_time_s
+        table[load, NUMBER], table[load, SERVED] = chain.number[load], served
+        table[load, BLOCKED] = chain.blocked[load]
+        table[load, FLYING_EACH] = served * (min(fixed_s, timeout_s) + wait * service_time_s)
+        table[load, TIMEOUTS] = 1 - answered
+        within = 0.0
+        for bound in range(bounds_s.size):
+            limit = (bounds_s[bound] - fixed_s + _ROUNDING_S) / service_time_s
+            within = max(within, min(_waits(limit, chain.slots, at_most, accepted), answered))
+            table[load, WITHIN + bound] = within
+
+
+def known_bounds(table: Array) -> tuple[int, int]:
+    """The bounds that matter, from the first to before the last: within those before there is no
+    answer under any load, and within those after all are."""
     shares = table[:, WITHIN:]
-    np.maximum.accumulate(shares, axis=1, out=shares)
     low = int(np.argmax((shares > 0).any(axis=0)))
     partly = (shares < 1 - table[:, TIMEOUTS, None]).any(axis=0)
-    high = max(low, int(np.flatnonzero(partly).max(initial=-1)) + 1)
-    table = np.delete(
-        table, [*range(WITHIN, WITHIN + low), *range(WITHIN + high, table.shape[1])], 1
-    )
-    return np.ascontiguousarray(table), low
+    return low, max(low, int(np.flatnonzero(partly).max(initial=-1)) + 1)
+
+
+def queue_table(
+    slots: int,
+    service_time_s: float,
+    queue_limit: int,
+    timeout_s: float,
+    overhead_s: float,
+    bounds_s: tuple[float, ...],
+) -> tuple[Array, int]:
+    """The table of one replica, and the first bound that it knows, see :func:`known_bounds`.
+
+    Raises:
+        UsageError: The replica has more than :data:`MAX_PLACES` places.
+    """
+    steady = chain(slots, queue_limit)
+    table = np.zeros((len(steady.number), WITHIN + len(bounds_s)))
+    fill_table(table, steady, service_time_s, timeout_s, overhead_s, np.array(bounds_s))
+    low, high = known_bounds(table)
+    rest = [*range(WITHIN, WITHIN + low), *range(WITHIN + high, table.shape[1])]
+    return np.ascontiguousarray(np.delete(table, rest, 1)), low
 
 
 GUESSES_PER_CAPACITY = 200
@@ -101,52 +202,6 @@ def _loads() -> Array:
         (np.linspace(0, 0.9, 45, endpoint=False), np.linspace(0.9, 1.2, 60, endpoint=False),
          np.geomspace(1.2, 64, 24))
     )  # fmt: skip
-
-
-class _Replica:
-    """The chain's stationary state.
-
-    Args:
-        slots: Requests served at a time.
-        places: Requests inside at most.
-        service_time_s: Of each.
-        offered: Mean number of arrivals in a service time.
-    """
-
-    def __init__(self, slots: int, places: int, service_time_s: float, offered: float) -> None:
-        self._slots = slots
-        self._service_time_s = service_time_s
-        chance = _stationary(slots, places, offered)
-        numbers = np.arange(places + 1)
-        in_service = float(chance @ np.minimum(numbers, slots))
-        self.number = float(chance @ numbers)
-        self.served = in_service / service_time_s
-        self.blocked = max(0.0, 1 - in_service / offered) if offered else 0.0
-        self._accepted = in_service  # arrivals that find a place, in a service time
-        self._at_most = np.cumsum(chance)
-        self._finds_place = float(self._at_most[-2]) if places else 0.0
-
-    def waits(self, limit_s: float) -> float:
-        """Share of the accepted requests that wait at most ``limit_s``."""
-        if limit_s < 0:
-            return 0.0
-        services = math.floor(limit_s / self._service_time_s) + 1
-        most = services * self._slots - 1
-        if most >= len(self._at_most):
-            return 1.0
-        since = services - limit_s / self._service_time_s
-        came = _poisson(self._accepted * since, most + 1)
-        inside = np.minimum(self._slots + most - np.arange(most + 1), len(self._at_most) - 1)
-        return min(1.0, float(came @ self._at_most[inside]) / self._finds_place)
-
-    def mean_wait_s(self, limit_s: float) -> float:
-        """Mean wait of the accepted requests, where longer ones count as ``limit_s``."""
-        step_s = self._service_time_s / 4
-        longest_s = min(limit_s, len(self._at_most) / self._slots * self._service_time_s + step_s)
-        steps = math.ceil(longest_s / step_s)
-        middles = (np.arange(steps) + 0.5) * longest_s / max(steps, 1)
-        longer = [1 - self.waits(float(middle)) for middle in middles]
-        return math.fsum(longer) * longest_s / max(steps, 1)
 
 
 def _stationary(slots: int, places: int, offered: float) -> Array:

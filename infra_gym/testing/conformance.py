@@ -318,7 +318,8 @@ def _raises(kind: type[InfraGymError], call: Callable[[], object]) -> bool:
 
 def _counts_expectations(env: InfraEnv) -> bool:
     """Whether it tells how many requests are to be expected, and not how many there were."""
-    return type(env.world).__name__ == "FluidWorld"  # whose module brings numba
+    batch = getattr(env.world, "batch", None)
+    return type(batch).__name__ == "FluidBatch"  # whose module brings numba
 
 
 def _simulated(env: InfraEnv) -> bool:

@@ -207,9 +207,10 @@ def _refuse_larger(
 
 def _no_size(trace: SwfTrace) -> UsageError:
     return UsageError(
-        f"{trace.name}: the machine's size is unknown, for the trace has neither the header "
-        "MaxProcs nor MaxNodes.",
-        next_command="write a line such as '; MaxProcs: 256' at the head of the trace",
+        f"{trace.name}: the machine's size is unknown, for the trace has no header MaxProcs or "
+        "MaxNodes with a number above 0.",
+        next_command="write a line such as '; MaxProcs: 256' at the head of the trace, or for "
+        "`infra-gym batch simulate` add --processors 256",
     )
 
 

@@ -7,6 +7,7 @@ compressed with gzip is known by its first bytes. The format: https://www.cs.huj
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import math
 import re
@@ -99,7 +100,9 @@ def read_swf(path: str | Path) -> SwfTrace:
         if content.startswith(_GZIP):
             content = gzip.decompress(content)
     except (OSError, EOFError) as error:
-        raise UsageError(f"The trace {path} cannot be read: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"The trace {path} cannot be read: {why}") from error
+    content = content.removeprefix(codecs.BOM_UTF8)
     # Names in comments are in any encoding; numbers are ASCII in all of them.
     return parse_swf(content.decode("latin-1"), name=str(path))
 

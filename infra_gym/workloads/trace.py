@@ -58,7 +58,8 @@ class Trace(Profile):
         try:
             rows = self._parsed(csv.DictReader(io.StringIO(self._text(), newline="")))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise UsageError(f"The trace {self.path} cannot be read: {error}") from error
+            why = getattr(error, "strerror", None) or error
+            raise UsageError(f"The trace {self.path} cannot be read: {why}") from error
         if len(rows) < 2:
             raise UsageError(f"{self.path}: a trace needs at least two rows, not {len(rows)}.")
         for (line, before, _), (next_line, after, _) in itertools.pairwise(rows):

@@ -30,6 +30,7 @@ class Reading:
         bill: What an account has been billed since the stack's beginning, where one is.
         notes: What else there is to tell: seconds of apply and sample, pending layers, mismatches,
             vanished series, disturbances, overruns. Goes into ``info`` as it is.
+        last: Whether the world has nothing after it, as at a recording's end.
     """
 
     tick: int
@@ -40,6 +41,7 @@ class Reading:
     empty: frozenset[str] = frozenset()
     bill: Bill | None = None
     notes: Mapping[str, Any] = field(default_factory=dict)
+    last: bool = False
 
 
 class World(Protocol):

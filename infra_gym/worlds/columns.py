@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from infra_gym.errors import MetricsError
 
 Columns = dict[str, NDArray[np.float64]]
 """One number an environment, by name."""
@@ -48,5 +50,36 @@ class ColumnWorld(Protocol):
     def by_label(self, place: int) -> dict[str, dict[str, float]]:
         """One environment's metrics with one value for each of a label's values."""
 
-    def digest(self, place: int) -> str:
-        """A hash of one environment's load, in hexadecimal."""
+    def notes(self, place: int) -> dict[str, Any]:
+        """What is told of one environment's episode when it begins: a hash of its load, and drawn
+        parameters."""
+
+
+def filled(columns: Columns, empty: Mapping[str, float | None]) -> Masks:
+    """Fill what is NaN with what is declared for it; returns where that was, of each such column.
+
+    Raises:
+        MetricsError: There was nothing to measure for a metric that declares no ``empty``.
+    """
+    masks = {}
+    for name, column in columns.items():
+        nothing = np.isnan(column)
+        if nothing.any():
+            column[nothing] = otherwise(name, empty)
+            masks[name] = nothing
+    return masks
+
+
+def otherwise(name: str, empty: Mapping[str, float | None]) -> float:
+    """What is declared for a metric that has nothing to measure.
+
+    Raises:
+        MetricsError: Nothing is.
+    """
+    declared = empty[name]
+    if declared is None:
+        raise MetricsError(
+            f"metric {name} has nothing to measure",
+            next_command=f"give {name} an `empty:` value in the definition",
+        )
+    return declared

@@ -1,4 +1,4 @@
-"""The fluid form of the simulated web app: one environment, or many at once.
+"""The fluid form of the simulated web app, many at once.
 
 The load is the workload's curve: where that is random, the very curve that the reference has for
 the same seed. Requests are no whole numbers, and nothing else is drawn: the expected numbers come
@@ -8,26 +8,28 @@ closer to what the reference counts than other random numbers would.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.definitions.models import Definition
-from infra_gym.errors import NotReadyError, SettingsError, UsageError
+from infra_gym.errors import SettingsError, UsageError
 from infra_gym.simulators import webapp_fluid as fluid
 from infra_gym.simulators import webapp_fluid_queue as theory
-from infra_gym.simulators.webapp_counts import BUCKETS_S
-from infra_gym.simulators.webapp_parameters import WebAppParameters
+from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES
+from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.workloads import Workload
 from infra_gym.workloads.profiles import Bursty, FlashCrowd, Random
-from infra_gym.worlds.base import Reading, ResetMode
 from infra_gym.worlds.columns import Columns, Masks
 from infra_gym.worlds.measures import WebAppMeasures
 from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 _DRAWN = (Bursty, FlashCrowd, Random)
 _MOST_RPS = 1e9
+_BOUNDS_S = np.array(BUCKETS_S[:-1])
 _SAMPLES = 8  # of the workload's curve in a span
 _CALM = 0.6  # of what a replica can serve: up to this, a step's mean load says enough
 
@@ -41,7 +43,8 @@ class FluidBatch:
         workload: The load.
         interval_s: Seconds of a step.
         time_scale: Modelled seconds in one second.
-        parameters: What the target is like; left out, the defaults.
+        parameters: What the target is like, or a spread, of which each episode draws one: that
+            costs a table an episode, a quarter of a millisecond; left out, the defaults.
 
     Raises:
         DefinitionError: Another simulator, or a control or metric that the web app does not have.
@@ -57,12 +60,11 @@ class FluidBatch:
         workload: Workload,
         interval_s: float,
         time_scale: float,
-        parameters: WebAppParameters | None = None,
+        parameters: WebAppParameters | WebAppSpread | None = None,
     ) -> None:
         inputs = WebAppInputs.of(definition)
         self.control = inputs.control
         """The definition's control that sets the replicas."""
-        real = parameters or WebAppParameters()
         if inputs.service != "constant":
             raise SettingsError(
                 f"The fluid form has constant services, and {definition.id} has "
@@ -70,35 +72,25 @@ class FluidBatch:
                 next_command='use fidelity="reference"',
             )
         self.measures = WebAppMeasures(definition, timeout_s=inputs.timeout_s)
-        self._buckets = self.measures.buckets(real.overhead_s)
+        self._inputs, self._parameters = inputs, parameters
         self._workload = workload
         self._steps = definition.max_episode_steps + 2
         self._interval_s, self._time_scale = interval_s, time_scale
-        service_time_s = inputs.service_time_s * real.service_time_factor
-        self._table, low = theory.queue_table(
-            inputs.slots,
-            service_time_s,
-            inputs.queue_limit,
-            inputs.timeout_s,
-            real.overhead_s,
-            BUCKETS_S[:-1],
-        )
+        self._chain = theory.chain(inputs.slots, inputs.queue_limit)
         self._guesses = theory.guesses()
-        self._rules = np.zeros(fluid.RULES)
-        self._rules[fluid.INTERVAL] = interval_s
-        self._rules[fluid.SLOTS] = inputs.slots
-        self._rules[fluid.SERVICE_TIME] = service_time_s
-        self._rules[fluid.MAX_IN_FLIGHT] = inputs.max_in_flight
-        self._rules[fluid.BOOT] = real.boot_s
-        self._rules[fluid.DRAIN] = real.drain_s
-        self._rules[fluid.APPLY] = real.apply_s
-        self._rules[fluid.GUESSES_PER_LOAD] = (
-            theory.GUESSES_PER_CAPACITY * service_time_s / inputs.slots
-        )
-        self._rules[fluid.LOW] = low
-        self._rules[fluid.CALM_RATE] = _CALM * inputs.slots / service_time_s
-        calm = self._guesses[int(_CALM * theory.GUESSES_PER_CAPACITY)]
-        self._rules[fluid.CALM_NUMBER] = self._table[calm, theory.NUMBER]
+        ends: tuple[WebAppParameters, ...]
+        if isinstance(parameters, WebAppSpread):
+            ends, kinds = (parameters.low, parameters.high), num_envs
+        else:
+            ends, kinds = (parameters or WebAppParameters(),), 1
+        # The quickest and the slowest target tell which bounds matter to any in between.
+        known = [theory.known_bounds(self._whole_table(one)) for one in ends]
+        self._low, high = min(low for low, _ in known), max(high for _, high in known)
+        self._columns = np.r_[: theory.WITHIN, theory.WITHIN + self._low : theory.WITHIN + high]
+        self._rules = np.zeros((kinds, fluid.RULES))
+        self._tables = np.zeros((kinds, len(self._chain.number), len(self._columns)))
+        self._buckets = np.zeros((kinds, len(CODES)), dtype=np.int64)
+        self._told: list[WebAppParameters | None] = [None] * kinds
         replicas = definition.controls[self.control].high
         self._states = np.zeros((num_envs, fluid.FIELDS + replicas * fluid.REPLICA_FIELDS))
         self._drawn = isinstance(workload, _DRAWN)
@@ -107,43 +99,50 @@ class FluidBatch:
         )
         self._ticks = np.zeros(num_envs, dtype=np.int64)
         self._values = np.zeros((len(self.measures.names), num_envs))
+        self._groups: list[tuple[NDArray[np.int64], NDArray[np.bool_]]] | None = None
         if not self._drawn:
             self._rates[0] = self._curve(0)
+        if not isinstance(parameters, WebAppSpread):
+            self._take(0, parameters)
 
     def begin(self, places: NDArray[np.int64], seeds: Sequence[int], replicas: int) -> None:
         """Begin episodes in some places, with all replicas ready."""
-        if self._drawn:
-            for place, seed in zip(places.tolist(), seeds, strict=True):
+        for place, seed in zip(places.tolist(), seeds, strict=True):
+            if self._drawn:
                 self._rates[place] = self._curve(seed)
+            if isinstance(self._parameters, WebAppSpread):
+                self._take(place, self._parameters.draw(seed))
         self._ticks[places] = 0
-        fluid.begin_all(
-            self._states,
-            places,
-            replicas,
-            self._rules,
-            self._table,
-            self.measures.metrics,
-            self.measures.bounds_s,
-            self._buckets,
-            self._values,
-        )
+        for buckets, members in self._alike():
+            fluid.begin_all(
+                self._states,
+                places[members[places]],
+                replicas,
+                self._rules,
+                self._tables,
+                self.measures.metrics,
+                self.measures.bounds_s,
+                buckets,
+                self._values,
+            )
 
     def step(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
         """Let an interval pass in each environment that is not ``idle``."""
         self._ticks += ~idle
-        fluid.step_all(
-            self._states,
-            replicas,
-            idle,
-            self._rates,
-            self._rules,
-            self._table,
-            self._guesses,
-            self.measures.metrics,
-            self.measures.bounds_s,
-            self._buckets,
-            self._values,
-        )
+        for buckets, members in self._alike():
+            fluid.step_all(
+                self._states,
+                replicas,
+                idle | ~members,
+                self._rates,
+                self._rules,
+                self._tables,
+                self._guesses,
+                self.measures.metrics,
+                self.measures.bounds_s,
+                buckets,
+                self._values,
+            )
 
     def read(self, places: NDArray[np.int64] | None = None) -> tuple[Columns, Masks]:
         """Columns of the last step's metrics, and where they had nothing to measure.
@@ -159,9 +158,12 @@ class FluidBatch:
         """Steps taken, shape (num_envs,)."""
         return self._ticks.copy()
 
-    def digest(self, place: int) -> str:
-        """Of the load: a hash in hexadecimal."""
-        return hashlib.sha256(self._rates[place if self._drawn else 0].tobytes()).hexdigest()
+    def notes(self, place: int) -> dict[str, Any]:
+        """What is told of one environment's episode when it begins."""
+        curve = self._rates[place if self._drawn else 0]
+        parameters = self._told[place if len(self._told) > 1 else 0]
+        told = {} if parameters is None else {"parameters": asdict(parameters)}
+        return {"schedule_sha256": hashlib.sha256(curve.tobytes()).hexdigest(), **told}
 
     def by_label(self, place: int) -> dict[str, dict[str, float]]:
         """The metrics with one value a replica; replicas that are ready share alike."""
@@ -181,6 +183,50 @@ class FluidBatch:
         seconds = tick * self._interval_s - max(0, tick - 1) * self._interval_s
         return self.measures.by_label(seen, seconds)
 
+    def _take(self, kind: int, parameters: WebAppParameters | None) -> None:
+        """Have rules and table of these parameters."""
+        real = parameters or WebAppParameters()
+        inputs, rules = self._inputs, self._rules[kind]
+        service_time_s = inputs.service_time_s * real.service_time_factor
+        self._told[kind] = parameters
+        self._tables[kind] = self._whole_table(real)[:, self._columns]
+        self._buckets[kind] = self.measures.buckets(real.overhead_s)
+        self._groups = None
+        rules[fluid.INTERVAL] = self._interval_s
+        rules[fluid.SLOTS] = inputs.slots
+        rules[fluid.SERVICE_TIME] = service_time_s
+        rules[fluid.MAX_IN_FLIGHT] = inputs.max_in_flight
+        rules[fluid.BOOT] = real.boot_s
+        rules[fluid.DRAIN] = real.drain_s
+        rules[fluid.APPLY] = real.apply_s
+        rules[fluid.GUESSES_PER_LOAD] = theory.GUESSES_PER_CAPACITY * service_time_s / inputs.slots
+        rules[fluid.LOW] = self._low
+        rules[fluid.CALM_RATE] = _CALM * inputs.slots / service_time_s
+        calm = self._guesses[int(_CALM * theory.GUESSES_PER_CAPACITY)]
+        rules[fluid.CALM_NUMBER] = self._chain.number[calm]
+
+    def _whole_table(self, real: WebAppParameters) -> NDArray[np.float64]:
+        """With every bound of the histogram."""
+        table = np.empty((len(self._chain.number), theory.WITHIN + len(_BOUNDS_S)))
+        theory.fill_table(
+            table,
+            self._chain,
+            self._inputs.service_time_s * real.service_time_factor,
+            self._inputs.timeout_s,
+            real.overhead_s,
+            _BOUNDS_S,
+        )
+        return table
+
+    def _alike(self) -> list[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
+        """Environments whose failed requests lie in the same buckets of the histogram: which
+        buckets, and who."""
+        if self._groups is None:
+            rows, group = np.unique(self._buckets, axis=0, return_inverse=True)
+            number = np.broadcast_to(group.reshape(-1), len(self._ticks))
+            self._groups = [(row, number == one) for one, row in enumerate(rows)]
+        return self._groups
+
     def _curve(self, seed: int) -> NDArray[np.float64]:
         """Mean rate in each span, requests/s, as :func:`~infra_gym.workloads.arrival_schedule` has
         it for the same seed."""
@@ -193,80 +239,3 @@ class FluidBatch:
         if not found.max() <= _MOST_RPS:  # nor NaN
             raise UsageError(f"The fluid form takes up to {_MOST_RPS:g} requests/s.")
         return found
-
-
-class FluidWorld:
-    """A batch of one, as a world.
-
-    Args:
-        definition: The environment.
-        workload: The load.
-        interval_s: Seconds of a step.
-        time_scale: Modelled seconds in one second.
-        parameters: What the target is like; left out, the defaults.
-
-    Raises:
-        InfraGymError: As for :class:`FluidBatch`.
-    """
-
-    def __init__(
-        self,
-        definition: Definition,
-        *,
-        workload: Workload,
-        interval_s: float,
-        time_scale: float,
-        parameters: WebAppParameters | None = None,
-    ) -> None:
-        self._batch = FluidBatch(
-            definition,
-            1,
-            workload=workload,
-            interval_s=interval_s,
-            time_scale=time_scale,
-            parameters=parameters,
-        )
-        self._interval_s, self._time_scale = interval_s, time_scale
-        self._control = self._batch.control
-        self._begun = False
-
-    def reset(self, seed: int, controls: Mapping[str, int], mode: ResetMode) -> Reading:  # noqa: ARG002
-        """All modes are alike: it starts anew with every replica ready."""
-        self._batch.begin(np.array([0]), [seed], controls[self._control])
-        self._begun = True
-        return self._reading({"schedule_sha256": self._batch.digest(0)})
-
-    def step(self, controls: Mapping[str, int]) -> Reading:
-        """One interval.
-
-        Raises:
-            NotReadyError: ``reset`` was not called.
-        """
-        if not self._begun:
-            raise NotReadyError("step before reset", next_command="call env.reset() first")
-        self._batch.step(np.array([controls[self._control]]), np.array([False]))
-        return self._reading({})
-
-    def close(self, *, keep: bool = False) -> None:  # noqa: ARG002
-        """Nothing was made."""
-        self._begun = False
-
-    def _reading(self, notes: Mapping[str, str]) -> Reading:
-        columns, empty = self._batch.read()
-        by_label = self._batch.by_label(0)
-        tick = int(self._batch.ticks[0])
-        until_s = tick * self._interval_s
-        return Reading(
-            tick=tick,
-            seconds=until_s - max(0, tick - 1) * self._interval_s,
-            time_s=until_s * self._time_scale,
-            values={name: float(column[0]) for name, column in columns.items()},
-            by_label=by_label,
-            empty=frozenset(empty) | {name for name, values in by_label.items() if not values},
-            notes={
-                "seconds": {"apply": 0.0, "sample": 0.0},
-                "pending": [],
-                "mismatch": {},
-                **notes,
-            },
-        )

@@ -17,9 +17,10 @@ from infra_gym.definitions.models import (
     HistogramMetric,
     Metric,
 )
-from infra_gym.errors import DefinitionError, MetricsError, did_you_mean
+from infra_gym.errors import DefinitionError, did_you_mean
 from infra_gym.simulators import webapp_table as table
 from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES
+from infra_gym.worlds.columns import filled, otherwise
 from infra_gym.worlds.selectors import Selector
 
 _REQUESTS = "siege_requests_total"
@@ -116,7 +117,7 @@ class WebAppMeasures:
         if math.isnan(sum(told.values)):  # and so is one of them
             for name, value in values.items():
                 if math.isnan(value):
-                    values[name] = self._otherwise(name)
+                    values[name] = otherwise(name, self._empty)
                     empty.add(name)
         return values, by_label, frozenset(empty)
 
@@ -153,25 +154,10 @@ class WebAppMeasures:
         Raises:
             MetricsError: There was nothing to measure for a metric that declares no ``empty``.
         """
-        columns, empty = dict(zip(self.names, values, strict=True)), {}
+        columns = dict(zip(self.names, values, strict=True))
         if not math.isnan(np.add.reduce(values, axis=None)):
             return columns, {}  # a sum with a NaN is none, and most steps have none
-        for name, column in columns.items():
-            nothing = np.isnan(column)
-            if nothing.any():
-                column[nothing] = self._otherwise(name)
-                empty[name] = nothing
-        return columns, empty
-
-    def _otherwise(self, name: str) -> float:
-        """The value of a metric that has nothing to measure."""
-        otherwise = self._empty[name]
-        if otherwise is None:
-            raise MetricsError(
-                f"metric {name} has nothing to measure",
-                next_command=f"give {name} an `empty:` value in the definition",
-            )
-        return otherwise
+        return columns, filled(columns, self._empty)
 
     def _entry(self, name: str, metric: Metric) -> _Entry:
         if isinstance(metric, GaugeMetric):
@@ -192,7 +178,7 @@ class WebAppMeasures:
         if asked.name == _REQUESTS and asked.matchers.keys() <= {"code"}:
             return _Entry(table.REQUESTS, codes, rate=metric.rate)
         if asked.name == f"{_LATENCY}_bucket" and asked.matchers.keys() <= {"code", "le"}:
-            bucket = asked.bucket()
+            bucket = asked.bucket(BUCKETS_S)
             if bucket is None:
                 bounds = ", ".join(f"{bound_s:g}" for bound_s in BUCKETS_S)
                 raise self._unknown(name, metric, f" Its bounds are {bounds}.")
@@ -221,7 +207,7 @@ class WebAppMeasures:
 
     def _codes(self, name: str, metric: Metric, asked: Selector) -> tuple[bool, ...]:
         """Which of the siege engine's codes are asked for."""
-        wanted = asked.codes()
+        wanted = asked.codes(CODES)
         if not wanted:
             raise self._unknown(name, metric, f" Its codes are {', '.join(CODES)}.")
         return tuple(code in wanted for code in CODES)

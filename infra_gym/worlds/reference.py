@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,8 @@ from infra_gym.definitions.models import Definition
 from infra_gym.simulators import webapp_queue as queue
 from infra_gym.simulators.webapp import app_rules
 from infra_gym.simulators.webapp_batch import step_all
-from infra_gym.simulators.webapp_parameters import WebAppParameters
+from infra_gym.simulators.webapp_counts import CODES
+from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.simulators.webapp_table import STARTED_AT
 from infra_gym.workloads import Workload, arrival_schedule
 from infra_gym.worlds.columns import Columns, Masks
@@ -30,7 +33,8 @@ class ReferenceBatch:
         workload: The load.
         interval_s: Seconds of a step.
         time_scale: Modelled seconds in one second.
-        parameters: What the target is like; left out, the defaults.
+        parameters: What the target is like, or a spread, of which each episode draws one; left
+            out, the defaults.
 
     Raises:
         DefinitionError: Another simulator, or a control or metric that the web app does not have.
@@ -44,17 +48,15 @@ class ReferenceBatch:
         workload: Workload,
         interval_s: float,
         time_scale: float,
-        parameters: WebAppParameters | None = None,
+        parameters: WebAppParameters | WebAppSpread | None = None,
     ) -> None:
         self._inputs = WebAppInputs.of(definition)
         self.control = self._inputs.control
         """The definition's control that sets the replicas."""
-        self._parameters = parameters or WebAppParameters()
-        self._measures = WebAppMeasures(
-            definition,
-            timeout_s=self._inputs.timeout_s,
-        )
-        self._buckets = self._measures.buckets(self._parameters.overhead_s)
+        self._parameters = parameters
+        self._drawn: list[WebAppParameters | None] = [None] * num_envs
+        self._measures = WebAppMeasures(definition, timeout_s=self._inputs.timeout_s)
+        self._buckets = np.zeros((num_envs, len(CODES)), dtype=np.int64)
         self._workload = workload
         self._schedule_s = (definition.max_episode_steps + 2) * interval_s
         self._interval_s, self._time_scale = interval_s, time_scale
@@ -80,7 +82,7 @@ class ReferenceBatch:
             )
             self._keep(place, schedule.times)
             self._digests[place] = schedule.sha256
-            queue.begin(self._apps, place, self._rules(seed), replicas)
+            self._take_parameters(place, seed, replicas)
         self.ticks[places] = 0
         idle = np.ones(len(self.ticks), dtype=np.bool_)
         idle[places] = False
@@ -100,9 +102,11 @@ class ReferenceBatch:
         values = self._values.copy() if places is None else self._values[:, places]
         return self._measures.filled(values)
 
-    def digest(self, place: int) -> str:
-        """The hash of one environment's schedule, in hexadecimal."""
-        return self._digests[place]
+    def notes(self, place: int) -> dict[str, Any]:
+        """What is told of one environment's episode when it begins."""
+        drawn = self._drawn[place]
+        told = {} if drawn is None else {"parameters": asdict(drawn)}
+        return {"schedule_sha256": self._digests[place], **told}
 
     def by_label(self, place: int) -> dict[str, dict[str, float]]:
         """One environment's metrics with one value a replica."""
@@ -141,14 +145,22 @@ class ReferenceBatch:
         self._arrivals[place, : len(times)] = times
         self._lengths[place] = len(times)
 
-    def _rules(self, seed: int) -> NDArray[np.float64]:
-        return app_rules(
+    def _take_parameters(self, place: int, seed: int, replicas: int) -> None:
+        """Begin one environment anew, with parameters that hold for its episode."""
+        drawn = self._parameters
+        if isinstance(drawn, WebAppSpread):
+            drawn = drawn.draw(seed)
+        real = drawn or WebAppParameters()
+        self._drawn[place] = drawn
+        self._buckets[place] = self._measures.buckets(real.overhead_s)
+        rules = app_rules(
             service_time_s=self._inputs.service_time_s,
             service=self._inputs.service,
             queue_limit=self._inputs.queue_limit,
             timeout_s=self._inputs.timeout_s,
             max_in_flight=self._inputs.max_in_flight,
-            parameters=self._parameters,
+            parameters=real,
             schedule_s=self._schedule_s,
             seed=seed,
         )
+        queue.begin(self._apps, place, rules, replicas)

@@ -1,15 +1,13 @@
-"""What a definition asks Prometheus for, as far as the web app's twin can answer it."""
+"""What a definition asks Prometheus for, as far as a simulator can answer it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES
-
-_SELECTOR = re.compile(r"^\s*([a-zA-Z_:][\w:]*)\s*(?:\{([^{}]*)\})?\s*$")
-_MATCHER = re.compile(r'^\s*(\w+)\s*(=~|=)\s*"([^"]*)"\s*$')
+_SELECTOR = re.compile(r"\s*([a-zA-Z_:][\w:]*)\s*(?:\{(.*)\}\s*)?", re.DOTALL)
+_MATCHER = re.compile(r'\s*(\w+)\s*(=~|=)\s*"([^"]*)"\s*(?:,|$)')
 
 
 @dataclass(frozen=True)
@@ -27,32 +25,21 @@ class Selector:
     @classmethod
     def parse(cls, text: str) -> Selector | None:
         """From ``name{code=~"200|timeout"}``; ``None`` for what is no such selector."""
-        match = _SELECTOR.match(text)
+        match = _SELECTOR.fullmatch(text)
         if match is None:
             return None
-        matchers = {}
-        for part in filter(None, (match[2] or "").split(",")):
-            matcher = _MATCHER.match(part)
+        matchers, rest = {}, match[2] or ""
+        while rest.strip():
+            matcher = _MATCHER.match(rest)
             if matcher is None:
                 return None
             label, operator, wanted = matcher.groups()
             matchers[label] = (operator, wanted)
+            rest = rest[matcher.end() :]
         return cls(match[1], matchers)
 
-    def codes(self) -> tuple[str, ...]:
-        """The siege engine's codes that it takes."""
-        return tuple(code for code in CODES if self._takes("code", code))
-
-    def bucket(self) -> int | None:
-        """The bucket whose ``le`` it asks for; ``None`` where that is not one of them."""
-        operator, wanted = self.matchers.get("le", ("", ""))
-        if operator == "=":  # "1.0" is the bucket "1"
-            found = [one for one, bound in enumerate(BUCKETS_S) if _number(wanted) == bound]
-        else:
-            found = [one for one, bound in enumerate(BUCKETS_S) if self._takes("le", _le(bound))]
-        return found[0] if "le" in self.matchers and len(found) == 1 else None
-
-    def _takes(self, label: str, value: str) -> bool:
+    def takes(self, label: str, value: str) -> bool:
+        """Whether it asks for series with this value."""
         if label not in self.matchers:
             return True
         operator, wanted = self.matchers[label]
@@ -63,10 +50,29 @@ class Selector:
         except re.error:
             return False
 
+    def asks_only(self, **known: str | None) -> bool:
+        """Whether it asks by these labels only, and of each that has a value, for that one."""
+        return self.matchers.keys() <= known.keys() and all(
+            value is None or self.takes(label, value) for label, value in known.items()
+        )
+
+    def codes(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Those of the codes that it takes."""
+        return tuple(code for code in known if self.takes("code", code))
+
+    def bucket(self, bounds_s: Sequence[float]) -> int | None:
+        """The bucket whose ``le`` it asks for; ``None`` where that is not one of them."""
+        operator, wanted = self.matchers.get("le", ("", ""))
+        if operator == "=":  # "1.0" is the bucket "1"
+            found = [one for one, bound in enumerate(bounds_s) if _number(wanted) == bound]
+        else:
+            found = [one for one, bound in enumerate(bounds_s) if self.takes("le", _le(bound))]
+        return found[0] if "le" in self.matchers and len(found) == 1 else None
+
 
 def _le(bound: float) -> str:
-    """As the siege engine writes a bound."""
-    return "+Inf" if bound == BUCKETS_S[-1] else f"{bound:g}"
+    """As programs write a bound."""
+    return "+Inf" if bound == float("inf") else f"{bound:g}"
 
 
 def _number(text: str) -> float | None:

@@ -9,6 +9,30 @@ from infra_gym.definitions.models import Definition
 from infra_gym.errors import DefinitionError
 from infra_gym.worlds.replica_control import replica_control
 
+_LAYERS = {
+    "heater": ("slots", "service_time_s", "service", "queue_limit"),
+    "siege-engine": ("timeout_s", "max_in_flight"),
+}
+
+
+def twin_inputs(definition: Definition, provider: str = "local") -> dict[str, dict[str, Any]]:
+    """The inputs that the web app's twin takes, by the layer's short name; those written only.
+
+    The twin's parameters were measured for them.
+
+    Args:
+        definition: The environment.
+        provider: Whose layers; the twin itself takes those of ``local``.
+    """
+    return {
+        layer: {
+            name: value
+            for name, value in definition.inputs_of(f"{provider}/{layer}").items()
+            if name in names
+        }
+        for layer, names in _LAYERS.items()
+    }
+
 
 @dataclass(frozen=True)
 class WebAppInputs:
@@ -38,12 +62,10 @@ class WebAppInputs:
                 f"{definition.id}: there is no simulator {definition.simulator!r}; "
                 "known: faas, webapp"
             )
-        written = {
-            **definition.inputs_of("local/heater"),
-            **definition.inputs_of("local/siege-engine"),
-        }
-        known = {name: written[name] for name in cls.__dataclass_fields__ if name in written}
-        return cls(control=replica_control(definition), **known)
+        written = twin_inputs(definition)
+        return cls(
+            control=replica_control(definition), **written["heater"], **written["siege-engine"]
+        )
 
     @property
     def of_app(self) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -37,6 +39,23 @@ def test_commands_exist(document: Path) -> None:
         for line in written
         if not any(line == name or line.startswith(f"{name} ") for name in known)
     ] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_options_exist(document: Path) -> None:
+    written = re.findall(
+        r"^(?:\.venv/bin/)?infra-gym( .+?)(?: +#.*)?$",
+        document.read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    for line in written:
+        command: Any = typer.main.get_command(app)
+        words = shlex.split(re.split(r" [|>&]", line)[0])
+        context = command.make_context("infra-gym", [], resilient_parsing=True)
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+            context = type(context)(command, parent=context)
+        command.make_parser(context).parse_args(words)
 
 
 def commands(group: typer.Typer, name: str) -> Iterator[str]:

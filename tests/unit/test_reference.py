@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +12,8 @@ import pytest
 
 from infra_gym.definitions.models import TASK_METRICS
 
-FOLDER = Path(__file__).parents[2] / "docs" / "reference"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs" / "reference"
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,15 @@ def test_pages_are_up_to_date(generate: ModuleType) -> None:
 def test_no_page_is_left_over(generate: ModuleType) -> None:
     written = {path.name for path in FOLDER.glob("*.md")} - {"README.md", "tcp-protocol.md"}
     assert written == set(generate.pages())
+
+
+def test_every_exported_metric_is_explained(generate: ModuleType) -> None:
+    for program, explained in generate.EXPORTED.items():
+        source = (ROOT / "infra_gym" / "apps" / f"{program}.py").read_text(encoding="utf-8")
+        found = re.findall(
+            r"# TYPE ([a-z_]+) |\"((?:heater|siege|gateway|function|process)_[a-z_]+)\"", source
+        )
+        assert set(explained) == {name for pair in found for name in pair if name}, program
 
 
 def test_the_tasks_own_metrics_are_explained(generate: ModuleType) -> None:

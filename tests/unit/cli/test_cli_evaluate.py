@@ -97,3 +97,24 @@ def test_without_ray_workers_are_refused_with_what_to_type(monkeypatch):
     answer = evaluate(ID, "--target", "sim", "--workers", "2")
     assert answer.exit_code == 1, answer.output
     assert 'Next: pip install "infra-gym[ray]"' in answer.stderr
+
+
+def test_the_fluid_form_is_evaluated():
+    forms = ("reference", "fluid")
+    answers = [
+        evaluate(
+            ID, "--target", "sim", "--agent", "fixed", "--seeds", "1", "--steps", "2", "--json",
+            "--fidelity", form,
+        )
+        for form in forms
+    ]  # fmt: skip
+    assert [answer.exit_code for answer in answers] == [0, 0]
+    requests = [json.loads(one.stdout)["episodes"][0]["requests"] for one in answers]
+    assert requests[0] != requests[1]  # the fluid form has no whole requests
+    assert requests[0] == pytest.approx(requests[1], rel=0.2)
+
+
+def test_a_calibration_that_is_not_there_is_refused_before_anything_is_played():
+    answer = evaluate(ID, "--target", "sim", "--calibration", "none.json")
+    assert answer.exit_code == 2
+    assert "none.json cannot be read" in answer.stderr

@@ -388,11 +388,28 @@ def test_before_and_after_an_episode():
         ({"start": 769}, "start must be 0 to 768"),
         ({"start": 1.5}, "start must be a whole number"),
         ({"max_queue": 0}, "max_queue must be"),
+        ({"reward": "utilization"}, "Did you mean 'utilisation'"),
     ],
 )
 def test_arguments_that_cannot_be(arguments, message):
     with pytest.raises(SettingsError, match=message):
         gym.make("BatchScheduling-v0", **arguments)
+
+
+def test_there_are_no_pictures():
+    with pytest.raises(SettingsError, match="leave render_mode out"):
+        BatchSchedulingEnv(render_mode="human")
+
+
+def test_a_reset_has_one_option():
+    for env in (BatchSchedulingEnv(), BatchSchedulingVectorEnv(2)):
+        with pytest.raises(SettingsError, match="no option 'begin'; there is 'start'"):
+            env.reset(options={"begin": 3})
+
+
+@pytest.mark.parametrize("score", ["FCFS", "SJF", "WFP3", "UNI", "F1"])
+def test_baselines_go_by_their_names_in_papers(score):
+    make_agent("batch", score=score)
 
 
 def test_a_trace_that_cannot_be_read(tmp_path):

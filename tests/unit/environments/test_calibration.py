@@ -11,7 +11,7 @@ from infra_gym.environments.calibration import Calibration, read_calibration
 from infra_gym.environments.make import make
 from infra_gym.errors import SettingsError
 from infra_gym.simulators.webapp_parameters import WebAppParameters
-from infra_gym.worlds.twin_inputs import twin_inputs
+from infra_gym.worlds.webapp_inputs import twin_inputs
 
 ID = "SimpleK8sWebApp-v0"
 DEFINITION = find_definition(ID)

@@ -228,6 +228,7 @@ def test_a_bad_trace_names_the_line(tmp_path):
         ({"influx": ["a"]}, "could not convert"),
         ({"influx": {1, 2}}, "sequence of numbers"),
         ({"influx": "trace"}, "needs both"),
+        ({"influx": "staircase"}, "no levels of its own"),
         ({"trace": "x.csv"}, "needs both"),
         ({"influx": "sine", "trace": "x.csv"}, "needs both"),
         ({"actions": ()}, "at least one change"),

@@ -10,7 +10,7 @@ from infra_gym.definitions.catalog import find_definition
 from infra_gym.environments.calibration import Calibration
 from infra_gym.environments.make import make
 from infra_gym.evaluation.probe import OpenLoop, plan_probe
-from infra_gym.worlds.twin_inputs import twin_inputs
+from infra_gym.worlds.webapp_inputs import twin_inputs
 
 ID = "SimpleK8sWebApp-v0"
 

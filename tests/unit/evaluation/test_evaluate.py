@@ -112,7 +112,9 @@ def test_a_player_that_was_stopped_does_not_go_on():
     [
         ("CartPol-v1", {}, UnknownNameError, "Did you mean 'CartPole-v1'"),
         ("nomodule_here:Some-v0", {}, SettingsError, "nomodule_here"),
-        ("CartPole-v1", {"target": "local"}, SettingsError, "neither targets nor"),
+        ("CartPole-v1", {"target": "local"}, SettingsError, "it has no --target"),
+        ("CartPole-v1", {"randomise": True}, SettingsError, "it has no --randomise"),
+        (ID, {"target": "local", "fidelity": "fluid"}, SettingsError, "--target sim"),
         (ID, {"target": "mars"}, SettingsError, "target"),
         (ID, {"target": "sim", "environment": "Not Good"}, SettingsError, "environment"),
     ],

@@ -24,6 +24,8 @@ TEXTS = [
     "floor(a) + ceil(b)",
     "ceil(a)",
     "clip(a, b, 1)",
+    "round(a, 2) - round(100 * b, 1)",
+    "round(a, b)",
     "a < b <= 2",
     "a > b != 2 >= a == a",
     "a and b or not a",

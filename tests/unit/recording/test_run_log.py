@@ -3,6 +3,9 @@ from __future__ import annotations
 import errno
 import json
 import math
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -212,3 +215,48 @@ def test_what_is_no_run_log_is_said(path: Path, lines: list[Any], words: str) ->
 def test_no_file(path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         read_run(path)
+
+
+def test_a_killed_writer_leaves_whole_lines(path: Path) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", ENDLESS, str(path)])
+    try:
+        deadline = time.monotonic() + 60
+        while not path.exists() or path.stat().st_size < 20_000:
+            assert writer.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        writer.kill()
+        writer.wait()
+    run = read_run(path)
+    assert run.closed is None
+    (episode,) = run.episodes
+    assert [one.step for one in episode.steps] == list(range(1, len(episode.steps) + 1))
+    assert len(episode.steps) > 50
+
+
+ENDLESS = """
+import itertools, sys
+from infra_gym.recording import Header, RunLog
+
+header = Header(id="A-v0", target="sim", definition_sha256="d", package_version="1",
+                interval_s=15, time_scale=4)
+log = RunLog(sys.argv[1], header)
+log.reset(seed=1, schedule_sha256="s", observation=[0.0], metrics={})
+for number in itertools.count(1):
+    log.step(step=number, time_s=number, action=1, observation=[0.0], reward=0.0, terms={},
+             metrics={"latency_p95": 0.125})
+"""
+
+
+def test_pandas_reads_it_in_one_line(path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    with RunLog(path, HEADER) as log:
+        begin(log)
+        step(log, 1)
+        step(log, 2)
+    read = pandas.read_json(path, lines=True)
+    assert list(read.kind) == ["header", "reset", "step", "step", "close"]
+    steps = pandas.json_normalize(read[read.kind == "step"].to_dict("records"))
+    assert list(steps["metrics.ready"]) == [3.0, 3.0]
+    assert list(steps["terms.cost"]) == [-0.25, -0.25]

@@ -15,8 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra_gym.simulators.faas import Rules
-from infra_gym.simulators.faas_reading import Function
+from infra_gym.simulators.faas_rules import Rules
 
 # One worker compiles, once, what all of these need.
 pytestmark = pytest.mark.xdist_group("faas")
@@ -181,10 +180,10 @@ def scenes(draw):
 
 
 @settings(max_examples=120, deadline=None)
-@given(scenes())
-def test_it_does_what_a_model_by_events_does(scene):
+@given(scene=scenes())
+def test_it_does_what_a_model_by_events_does(function_class, scene):
     rules, arrivals, wanted, seed = scene
-    simulated = Function(rules, arrivals, replicas=wanted[0], max_replicas=4, seed=seed)
+    simulated = function_class(rules, arrivals, replicas=wanted[0], max_replicas=4, seed=seed)
     draws = np.random.default_rng(seed).random(len(arrivals))
     model = ByEvents(rules, arrivals.tolist(), draws.tolist(), wanted[0])
     ended = {"200": 0, "429": 0, "504": 0}

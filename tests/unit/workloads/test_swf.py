@@ -33,6 +33,12 @@ def test_tabs_blank_lines_comments_and_line_ends(tmp_path):
     assert read.lines.tolist() == [4, 6]
 
 
+def test_a_byte_order_mark_is_no_job(tmp_path):
+    path = tmp_path / "t.swf"
+    path.write_text(f"; MaxProcs: 1\n{line(1)}", encoding="utf-8-sig")
+    assert read_swf(path).headers == {"MaxProcs": "1"}
+
+
 def test_gzip_is_known_by_its_content(tmp_path):
     path = tmp_path / "t.swf"
     path.write_bytes(gzip.compress(SHIPPED_TRACE.read_bytes()))

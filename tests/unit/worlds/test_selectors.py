@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES
 from infra_gym.worlds.selectors import Selector
 
 
@@ -14,6 +15,8 @@ from infra_gym.worlds.selectors import Selector
         ('requests{code="200"}', ("200",)),
         ('requests{code=~"200|timeout"}', ("200", "timeout")),
         ('requests{code=~"5.."}', ("503",)),
+        ('requests{code=~"[0-9]{3}"}', ("200", "503")),
+        ('requests{code=~"2.{0,2}", }', ("200",)),
         ('requests{code=~".+"}', ("200", "503", "timeout", "dropped", "refused")),
         ('requests{code="2.."}', ()),
         ('requests{code=~"2."}', ()),
@@ -21,7 +24,7 @@ from infra_gym.worlds.selectors import Selector
     ],
 )
 def test_codes(text, codes):
-    assert Selector.parse(text).codes() == codes
+    assert Selector.parse(text).codes(CODES) == codes
 
 
 @pytest.mark.parametrize(
@@ -37,7 +40,21 @@ def test_codes(text, codes):
     ],
 )
 def test_buckets(matcher, bucket):
-    assert Selector.parse(f"requests_bucket{{{matcher}}}").bucket() == bucket
+    assert Selector.parse(f"requests_bucket{{{matcher}}}").bucket(BUCKETS_S) == bucket
+
+
+@pytest.mark.parametrize(
+    ("text", "takes"),
+    [
+        ("calls", True),
+        ('calls{job="gateway"}', True),
+        ('calls{job=~"gate.*", code="200"}', True),
+        ('calls{job="function"}', False),
+        ('calls{pod="a"}', False),
+    ],
+)
+def test_the_labels_that_a_series_has(text, takes):
+    assert Selector.parse(text).asks_only(job="gateway", code=None) is takes
 
 
 @pytest.mark.parametrize("text", ["sum(requests)", 'requests{code!="200"}', "requests[5m]", ""])

@@ -1,7 +1,8 @@
-"""The batch of simulated web apps against single environments in Gymnasium's own vector."""
+"""Batches of simulated environments against single ones in Gymnasium's own vector."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import gymnasium as gym
@@ -10,8 +11,10 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 import infra_gym  # noqa: F401 - registers the environment
+from infra_gym.definitions.catalog import find_definition
+from infra_gym.environments.calibration import Calibration
 from infra_gym.environments.make import make
-from infra_gym.environments.webapp_vector import WebAppVectorEnv
+from infra_gym.environments.simulated import SimulatedVectorEnv
 from infra_gym.errors import (
     ActionError,
     DefinitionError,
@@ -19,6 +22,8 @@ from infra_gym.errors import (
     NotReadyError,
     SettingsError,
 )
+from infra_gym.simulators.webapp_parameters import WebAppParameters
+from infra_gym.worlds.webapp_inputs import twin_inputs
 
 # One worker compiles, once, what all of these need.
 pytestmark = pytest.mark.xdist_group("webapp")
@@ -26,11 +31,13 @@ pytestmark = pytest.mark.xdist_group("webapp")
 ID = "SimpleK8sWebApp-v0"
 BURSTS = {"profile": "bursty", "mean_rps": 90, "calm_s": 120, "burst_s": 60}
 FIDELITIES = ("reference", "fluid")
+FAAS = {"definition": "FaaSScaling-v0"}
+WAVES = {"profile": "bursty", "mean_rps": 12, "calm_s": 60, "burst_s": 60}
 
 
 def batch(num_envs, **options):
     options = {"definition": ID, "target": "sim"} | options
-    return WebAppVectorEnv(num_envs, **options)
+    return SimulatedVectorEnv(num_envs, **options)
 
 
 def singles(num_envs, *, autoreset_mode=AutoresetMode.NEXT_STEP, max_episode_steps, **options):
@@ -189,7 +196,7 @@ def test_through_gymnasium():
     envs = gym.make_vec(
         ID, num_envs=3, vectorization_mode="vector_entry_point", target="sim", fidelity="fluid"
     )
-    assert isinstance(envs, WebAppVectorEnv)
+    assert isinstance(envs, SimulatedVectorEnv)
     theirs = singles(3, max_episode_steps=200)
     assert envs.observation_space == theirs.observation_space
     assert envs.action_space == theirs.action_space
@@ -199,6 +206,62 @@ def test_through_gymnasium():
         assert infos == {}
     assert truncated.all()
     assert not terminated.any()
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.value)
+def test_a_batch_of_functions_equals_single_environments(mode):
+    options = {"workload": WAVES, "max_episode_steps": 7, "autoreset_mode": mode, **FAAS}
+    ours, theirs = batch(4, info=True, **options), singles(4, **options)
+    assert compare(ours, theirs, 24, seed=[3, 1, 4, 1]) >= 12
+
+
+def test_functions_agree_on_other_actions_and_past_the_end_of_a_schedule():
+    options = {"action": "absolute", "interval_s": 5, "max_episode_steps": 30, **FAAS}
+    compare(batch(2, info=True, **options), singles(2, **options), 33, seed=8)
+
+
+def test_one_function_and_many_agree():
+    many = batch(9, workload=WAVES, **FAAS)
+    alone = [batch(1, workload=WAVES, **FAAS) for _ in range(9)]
+    rng = np.random.default_rng(2)
+    observations, infos = many.reset(seed=100)
+    assert infos == {}
+    ones = np.concatenate([env.reset(seed=100 + place)[0] for place, env in enumerate(alone)])
+    same(observations, ones)
+    for _ in range(9):
+        actions = rng.integers(0, 2, 9)
+        together = many.step(actions)[:4]
+        apart = [env.step([action])[:4] for env, action in zip(alone, actions, strict=True)]
+        same(together, tuple(np.concatenate(part) for part in zip(*apart, strict=True)))
+
+
+def test_functions_through_gymnasium():
+    envs = gym.make_vec(
+        "FaaSScaling-v0", num_envs=2, vectorization_mode="vector_entry_point", target="sim"
+    )
+    envs.reset(seed=1)
+    for _ in range(10):
+        _, _, _, truncated, _ = envs.step([1, 1])
+    assert truncated.all()
+
+
+def test_functions_cost_nothing_before_their_reset(monkeypatch):
+    monkeypatch.setitem(sys.modules, "infra_gym.simulators.faas_reading", None)  # no import of it
+    for env in (make("FaaSScaling-v0", target="sim"), batch(2, **FAAS)):
+        with pytest.raises(ImportError):
+            env.reset(seed=1)
+
+
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_functions_have_one_form(fidelity):
+    for made in (make, batch):
+        places = (1,) if made is batch else ()
+        options = {"definition": "FaaSScaling-v0", "target": "sim", "fidelity": fidelity}
+        if fidelity == "reference":
+            made(*places, **options).close()
+        else:
+            with pytest.raises(SettingsError, match="has no fluid form"):
+                made(*places, **options)
 
 
 def test_every_step_returns_arrays_of_its_own():
@@ -277,3 +340,51 @@ def test_the_fluid_form_is_of_the_simulator_alone():
     with pytest.raises(SettingsError, match="is of the simulator") as caught:
         make(ID, target="local", fidelity="fluid")
     assert 'target="sim"' in str(caught.value)
+
+
+@pytest.fixture
+def calibration(custom, tmp_path):
+    """Of the custom definition; the ends of the spread lie in other buckets of the histogram."""
+    path = tmp_path / "calibration.json"
+    Calibration(
+        id="Custom-v0",
+        target="local",
+        interval_s=5,
+        inputs=twin_inputs(find_definition(custom)),
+        parameters=WebAppParameters(overhead_s=0.02, boot_s=3.0),
+        level=0.9,
+        low=WebAppParameters(0.001, 0.2, 0.5, 0.8, 0.1),
+        high=WebAppParameters(0.08, 6.0, 4.0, 1.5, 2.0),
+        names=("overhead_s",),
+        covariance=((1e-6,),),
+        unseen=(),
+        fitted_to=(),
+    ).write(path)
+    return path
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode), ids=lambda mode: mode.value)
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_each_environment_draws_its_own_parameters(custom, calibration, fidelity, mode):
+    options = {
+        "fidelity": fidelity,
+        "definition": custom,
+        "calibration": calibration,
+        "randomise": True,
+        "max_episode_steps": 7,
+        "autoreset_mode": mode,
+    }
+    ours = batch(4, info=True, **options)
+    assert compare(ours, singles(4, **options), 24, seed=[3, 1, 4, 1]) >= 12
+    _, infos = ours.reset(seed=[3, 1, 4, 1])
+    boots_s = infos["parameters"]["boot_s"].tolist()
+    assert boots_s[1] == boots_s[3]
+    assert len(set(boots_s)) == 3
+
+
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_a_calibrated_batch_equals_calibrated_environments(custom, calibration, fidelity):
+    options = {"definition": custom, "calibration": calibration, "fidelity": fidelity}
+    ours = batch(3, info=True, max_episode_steps=8, **options)
+    compare(ours, singles(3, max_episode_steps=8, **options), 12, seed=5)
+    assert ours.reset(seed=1)[1]["parameters"]["overhead_s"].tolist() == [0.02] * 3

@@ -1,8 +1,9 @@
-"""Many simulated web apps at once: the vector form of every definition with that simulator."""
+"""Many simulated environments of a definition at once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -10,8 +11,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import ArrayLike, NDArray
 
 from infra_gym.definitions.catalog import find_definition
-from infra_gym.definitions.models import Definition
-from infra_gym.environments.place import Fidelity, Place, find_place
+from infra_gym.environments.calibration import twin_parameters
+from infra_gym.environments.place import find_place
 from infra_gym.environments.vector import (
     Generators,
     autoreset,
@@ -28,14 +29,13 @@ from infra_gym.task.columns import ColumnMoves, ColumnOutcome, ColumnTask
 from infra_gym.task.controls import ActionMode
 from infra_gym.worlds.base import ResetMode
 from infra_gym.worlds.columns import ColumnWorld
-from infra_gym.worlds.fluid import FluidBatch
-from infra_gym.worlds.reference import ReferenceBatch
+from infra_gym.worlds.twins import Fidelity, make_twins
 
 Observations = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
-class WebAppVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
+class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
     """A batch of simulated environments of one definition, stepped in one compiled loop.
 
     Each gives the numbers that a single one gives that was reset with the same seed. Money is not
@@ -43,13 +43,16 @@ class WebAppVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
 
     Args:
         num_envs: How many; at least 1.
-        definition: An environment's id, or the path of a YAML file; its simulator is ``webapp``.
+        definition: An environment's id, or the path of a YAML file.
         target: ``sim``; else the settings must say so.
         fidelity: ``reference``: request by request; ``fluid``: by flows, fast enough for batches of
-            thousands.
+            thousands. Of the web app.
         interval_s: Another length of a step, in seconds.
         workload: Another load, such as ``{"profile": "constant", "mean_rps": 30}``.
         action: ``delta`` or ``absolute``; default: the definition's.
+        calibration: The file that ``infra-gym calibrate`` wrote.
+        randomise: Draw each episode's parameters from the calibration's spread, as its seed
+            decides; else they are its estimate.
         max_episode_steps: Truncate episodes after so many steps.
         autoreset_mode: What happens to an environment whose episode ended: ``NextStep`` (its next
             step is a reset), ``SameStep`` (it is reset at once, the end is in ``info["final_obs"]``
@@ -76,6 +79,8 @@ class WebAppVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         interval_s: float | None = None,
         workload: Mapping[str, Any] | None = None,
         action: ActionMode | None = None,
+        calibration: str | Path | None = None,
+        randomise: bool = False,
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         info: bool = False,
@@ -97,8 +102,19 @@ class WebAppVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
                 f'vectorization_mode="async", target="{settings.target}"), or target="sim"',
             )
         self.place = find_place(self.definition, settings, interval_s, workload)
-        self._world: ColumnWorld = _column_world(
-            self.definition, self.num_envs, self.place, fidelity
+        if fidelity not in get_args(Fidelity):
+            hint = did_you_mean(str(fidelity), get_args(Fidelity))
+            raise SettingsError(f"fidelity cannot be {fidelity!r}.{hint}")
+        self._world: ColumnWorld = make_twins(
+            self.definition,
+            self.num_envs,
+            workload=self.place.workload,
+            interval_s=self.place.interval_s,
+            time_scale=self.place.time_scale,
+            fidelity=fidelity,
+            parameters=twin_parameters(
+                self.definition, self.place, calibration, randomise=randomise
+            ),
         )
         self._task = ColumnTask(self.definition, self.num_envs, action)
         self.single_action_space = self._task.single_action_space
@@ -292,26 +308,10 @@ class WebAppVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
                 "mismatch": {},
             }
             if begun is not None and begun[place]:
-                info["schedule_sha256"] = self._world.digest(place)
+                info |= self._world.notes(place)
                 info["seed"] = self._seeds[place]
             infos = self._add_info(infos, info, place)
         return infos
-
-
-def _column_world(
-    definition: Definition, num_envs: int, place: Place, fidelity: Fidelity
-) -> ColumnWorld:
-    if fidelity not in get_args(Fidelity):
-        hint = did_you_mean(str(fidelity), get_args(Fidelity))
-        raise SettingsError(f"fidelity cannot be {fidelity!r}.{hint}")
-    made = FluidBatch if fidelity == "fluid" else ReferenceBatch
-    return made(
-        definition,
-        num_envs,
-        workload=place.workload,
-        interval_s=place.interval_s,
-        time_scale=place.time_scale,
-    )
 
 
 def _check_options(options: dict[str, Any]) -> None:

@@ -1,0 +1,151 @@
+"""A recorded run as a world: the same controls get the same numbers, others are an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infra_gym.definitions.models import Definition, FormulaMetric
+from infra_gym.errors import DivergedError, EpisodeOverError, NotReadyError, UsageError
+from infra_gym.recording import Episode, Reset, Run, Step
+from infra_gym.worlds.base import Reading, ResetMode
+
+# What the environment tells itself, from the reading and the task.
+# And why the recorded episode was cut short: here it ends because there is no more of it.
+_NOT_NOTES = frozenset(
+    {"by_label", "empty", "cost_usd", "controls", "clipped", "tick", "truncated_because"}
+)
+
+
+class ReplayWorld:
+    """The episodes of a run log.
+
+    ``reset`` begins the episode with its seed; those that have the same seed are taken in their
+    order, and after the last the first again. Every step must ask for the controls that were
+    recorded. After the last recorded step the reading is marked as the last.
+
+    Args:
+        definition: The environment; its file must be the one that was recorded.
+        run: What was recorded.
+        path: Where it lies, for messages.
+
+    Raises:
+        UsageError: Another environment was recorded, or one whose definition has changed since.
+    """
+
+    def __init__(self, definition: Definition, run: Run, path: Path) -> None:
+        _check_definition(definition, run, path)
+        self._path = path
+        self._target = run.header.target
+        self._episodes: dict[int, list[Episode]] = {}
+        for episode in run.episodes:
+            self._episodes.setdefault(episode.reset.seed, []).append(episode)
+        self._measured = frozenset(
+            name
+            for name, metric in definition.metrics.items()
+            if not isinstance(metric, FormulaMetric)
+        )
+        self._begun: dict[int, int] = {}
+        self._left: list[Step] | None = None
+
+    def reset(self, seed: int, controls: Mapping[str, int], mode: ResetMode) -> Reading:  # noqa: ARG002
+        """Begin the next episode that was recorded with this seed; all modes are alike.
+
+        Raises:
+            UsageError: No episode has this seed.
+            DivergedError: The recorded one began with other controls.
+        """
+        if seed not in self._episodes:
+            seeds = sorted(self._episodes)
+            raise UsageError(
+                f"{self._path} has no episode of seed {seed}. "
+                f"Its seeds: {', '.join(map(str, seeds[:20])) or 'none'}.",
+                target="replay",
+                next_command=f"env.reset(seed={seeds[0]}), or --seed {seeds[0]}" if seeds else None,
+            )
+        episodes, begun = self._episodes[seed], self._begun.get(seed, 0)
+        self._begun[seed] = begun + 1
+        episode = episodes[begun % len(episodes)]
+        self._left = list(reversed(episode.steps))
+        self._check(episode.reset.info, controls, "the reset")
+        told = {"schedule_sha256": episode.reset.schedule_sha256}
+        return self._reading(episode.reset, 0.0, told)
+
+    def step(self, controls: Mapping[str, int]) -> Reading:
+        """The next recorded step.
+
+        Raises:
+            NotReadyError: ``reset`` was not called.
+            EpisodeOverError: There is no further step.
+            DivergedError: It was recorded with other controls, or as one that failed.
+        """
+        if self._left is None:
+            raise NotReadyError("step before reset", next_command="call env.reset() first")
+        if not self._left:
+            raise EpisodeOverError(
+                f"{self._path} has no further step of this episode", next_command="env.reset()"
+            )
+        step = self._left[-1]
+        if not step.metrics:
+            raise DivergedError(
+                f"{self._path}: step {step.step} failed when it was recorded: "
+                f"{step.info.get('invalid', 'no reason was written')}",
+                target="replay",
+            )
+        self._check(step.info, controls, f"step {step.step}")
+        self._left.pop()
+        return self._reading(step, step.time_s, {})
+
+    def close(self, *, keep: bool = False) -> None:  # noqa: ARG002
+        """Nothing was made."""
+        self._left = None
+
+    def _check(self, info: Mapping[str, Any], controls: Mapping[str, int], where: str) -> None:
+        recorded = info.get("controls")
+        if recorded != dict(controls):
+            raise DivergedError(
+                f"{self._path}: at {where} {_shown(recorded or {})} was recorded, "
+                f"and now {_shown(controls)} was asked for. A recording has no answer to that.",
+                target="replay",
+                next_command="replay the agent, seed and action mode that were recorded, or "
+                f"choose --target {self._target}",
+            )
+
+    def _reading(self, line: Reset | Step, time_s: float, told: Mapping[str, Any]) -> Reading:
+        info = line.info
+        return Reading(
+            tick=info["tick"],
+            seconds=line.metrics["interval_s"],
+            time_s=time_s,
+            values={name: one for name, one in line.metrics.items() if name in self._measured},
+            by_label=info.get("by_label", {}),
+            empty=frozenset(info.get("empty", ())) & self._measured,
+            notes={
+                **{key: one for key, one in info.items() if key not in _NOT_NOTES},
+                **told,
+            },
+            last=not self._left,
+        )
+
+
+def _check_definition(definition: Definition, run: Run, path: Path) -> None:
+    header = run.header
+    if header.id != definition.id:
+        raise UsageError(
+            f"{path} is a recording of {header.id}, not of {definition.id}.",
+            target="replay",
+            next_command=f'gym.make("{header.id}", target="replay", recording="{path}")',
+        )
+    if header.definition_sha256 != definition.sha256:
+        raise UsageError(
+            f"{path} was recorded with another definition of {definition.id}: its hash is "
+            f"{header.definition_sha256[:12]}, that of today's {definition.sha256[:12]}.",
+            target="replay",
+            next_command=f"take the definition of that time (infra-gym {header.package_version}), "
+            "or record anew",
+        )
+
+
+def _shown(controls: Mapping[str, int]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in controls.items()) or "nothing"

@@ -1,0 +1,108 @@
+"""The Grafana dashboards that the Prometheus layers bring along."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra_gym.definitions.catalog import definition_ids, find_definition
+from infra_gym.definitions.models import CounterMetric, GaugeMetric
+from infra_gym.metrics.grafana import dashboard, queries_of
+
+LAYERS = Path(__file__).parents[3] / "layers"
+FILES = sorted(LAYERS.glob("*/prometheus/dashboards/*.json"))
+UNKNOWN = re.compile(r"\$__rate_interval")
+
+
+def read(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def test_each_definition_has_one_where_its_prometheus_is() -> None:
+    wanted = {
+        (layer.split("/")[0], name)
+        for name in definition_ids()
+        for layers in find_definition(name).layers.values()
+        for layer in layers
+        if layer.endswith("/prometheus")
+    }
+    assert {(file.parents[2].name, file.stem) for file in FILES} == wanted
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parents[2].name}-{file.stem}")
+def test_it_is_what_the_definition_says(file: Path) -> None:
+    wanted = dashboard(find_definition(file.stem))
+    assert read(file) == wanted, "run: python docs/reference/generate.py"
+
+
+@pytest.mark.parametrize("name", definition_ids())
+def test_grafana_can_lay_it_out(name: str) -> None:
+    made = dashboard(find_definition(name))
+    assert re.fullmatch(r"[a-zA-Z0-9_-]{1,40}", made["uid"])
+    panels = made["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    cells = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        taken = {
+            (place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])
+        }
+        assert not taken & cells
+        cells |= taken
+        for target in panel.get("targets", ()):
+            assert target["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    assert [one["name"] for one in made["templating"]["list"]] == ["datasource"]
+
+
+@pytest.mark.parametrize("name", definition_ids())
+def test_every_selector_is_the_definitions(name: str) -> None:
+    definition = find_definition(name)
+    queries = queries_of(definition.metrics)
+    for metric_name, metric in definition.metrics.items():
+        match metric:
+            case CounterMetric():
+                grown = "rate" if metric.rate else "increase"
+                assert f"{grown}({metric.counter}[$__rate_interval])" in queries[metric_name]
+            case GaugeMetric():
+                assert queries[metric_name] == metric.gauge
+
+
+def test_formulas_are_put_together() -> None:
+    queries = queries_of(find_definition("SimpleK8sWebApp-v0").metrics)
+    assert queries["slo_share"] == f"(({queries['within_slo']}) / ({queries['requests']}))"
+    assert queries["error_share"].startswith("(1 - ((sum(increase(")
+    assert "starting" not in queries  # of a control
+    assert queries["latency_p95"] == (
+        "histogram_quantile(0.95, sum by (le) (rate(siege_request_duration_seconds_bucket"
+        '{code=~"200|timeout"}[$__rate_interval])))'
+    )
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_prometheus_understands_every_query(tmp_path: Path) -> None:
+    expressions = {
+        target["expr"]
+        for name in definition_ids()
+        for panel in dashboard(find_definition(name))["panels"]
+        for target in panel.get("targets", ())
+    }
+    rules = [
+        {"record": f"query:{number}", "expr": UNKNOWN.sub("1m", expression)}
+        for number, expression in enumerate(sorted(expressions))
+    ]
+    file = tmp_path / "rules.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    done = subprocess.run(
+        ["promtool", "check", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(rules) > 20
