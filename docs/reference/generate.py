@@ -58,6 +58,7 @@ TASK_METRICS = {
     "cost_rate": ("USD/hour", "the cost of an hour with the controls as they are"),
     "last_action": ("", "what the last action asked of the first control, as a change"),
     "out_of_bounds": ("", "1 where the last action asked a control to leave its bounds, else 0"),
+    "pending": ("layers", "layers whose apply was not done when the step ended"),
     "interval_s": ("s", "the length of the step on the target's clock"),
 }
 

@@ -14,7 +14,7 @@ from infra_gym.settings.strict import KeyPath
 if TYPE_CHECKING:
     from infra_gym.definitions.models import Definition
 
-TASK_METRICS = ("cost_usd", "cost_rate", "last_action", "out_of_bounds", "interval_s")
+TASK_METRICS = ("cost_usd", "cost_rate", "last_action", "out_of_bounds", "interval_s", "pending")
 """What a task computes itself; expressions and observations may name these as well."""
 
 _Problems = Iterator[tuple[KeyPath, str]]

@@ -206,6 +206,7 @@ class InfraEnv(gym.Env[Vector, Any]):
             seconds=reading.seconds if cost else 0.0,
             last_action=move.last_action,
             out_of_bounds=bool(move.clipped),
+            pending=len(reading.notes.get("pending", ())),
             empty=reading.empty,
             billed=self._charge(reading.bill),
         )

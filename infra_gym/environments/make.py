@@ -31,7 +31,8 @@ from infra_gym.worlds.twins import Fidelity, Parameters, make_twin
 
 _READY_S = 90.0
 _READY_ON_CLUSTER_S = 300.0
-_PATIENCE_ON_CLUSTER_S = 30.0
+_READY_ON_DROPLETS_S = 900.0
+_PATIENCE_FAR_AWAY_S = 30.0
 
 
 def make(
@@ -261,13 +262,15 @@ def _account_view() -> AccountView:
 def _options(
     settings: Settings, place: Place, overrun: Overrun, *, on_cluster: bool
 ) -> LiveOptions:
-    """How time is kept; on a cluster images are pulled, and an API server may be away for a bit."""
-    ready_s = _READY_ON_CLUSTER_S if on_cluster else _READY_S
+    """How time is kept; elsewhere images are pulled, and a server may be away for a bit."""
+    elsewhere = on_cluster or place.target == "do"
+    # Droplets install what they need after their apply.
+    ready_s = _READY_ON_CLUSTER_S if on_cluster else _READY_ON_DROPLETS_S if elsewhere else _READY_S
     return LiveOptions(
         interval_s=place.interval_s,
         time_scale=place.time_scale,
         overrun=overrun,
         ready_deadline_s=settings.ready_seconds or ready_s,
-        patience_s=_PATIENCE_ON_CLUSTER_S if on_cluster else 0.0,
-        prometheus_url=settings.prometheus_url if on_cluster else None,
+        patience_s=_PATIENCE_FAR_AWAY_S if elsewhere else 0.0,
+        prometheus_url=settings.prometheus_url if elsewhere else None,
     )

@@ -95,7 +95,8 @@ class Settings(BaseSettings):
     max_seconds: float | None = Field(default=None, gt=0)
     """Wall-clock seconds that one environment may live; then an episode is truncated."""
     ready_seconds: float | None = Field(default=None, gt=0)
-    """Seconds that a reset waits for the stack to become ready; default: 90, on a cluster 300."""
+    """Seconds that a reset waits for the stack to become ready; default: 90, on a cluster 300, on
+    droplets 900."""
     spend_money: bool = False
     """Whether layers of ``do`` may be applied, which a DigitalOcean account is billed for."""
     expiry_hours: float = Field(default=24, gt=0)

@@ -107,5 +107,13 @@ class Progress:
         return tuple(self._waiting)
 
 
+def on_top(layers: Sequence[str]) -> list[str]:
+    """Those of ``layers`` on which no layer of another provider stands, in declared order."""
+    providers = [_provider(layer) for layer in layers]
+    return [
+        layer for place, layer in enumerate(layers) if set(providers[place:]) == {providers[place]}
+    ]
+
+
 def _provider(layer: str) -> str:
     return layer.partition("/")[0]

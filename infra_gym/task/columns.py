@@ -175,6 +175,7 @@ class ColumnTask:
             "last_action": last_action,
             "out_of_bounds": np.logical_or.reduce([*clipped.values()]).astype(np.float64),
             "interval_s": seconds,
+            "pending": np.zeros(number),
         }
         without = self._compute(metrics, number)
         terms = {name: self._term(name, metrics, number) for name in self._terms}

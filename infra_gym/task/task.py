@@ -78,6 +78,7 @@ class Task:
         seconds: float,
         last_action: float = 0.0,
         out_of_bounds: bool = False,
+        pending: int = 0,
         empty: frozenset[str] = frozenset(),
         billed: Charge | None = None,
     ) -> Outcome:
@@ -89,6 +90,7 @@ class Task:
             seconds: Its length on the world's clock.
             last_action: What the action asked of the first control, as a change.
             out_of_bounds: The action asked a control to leave its bounds.
+            pending: Layers whose apply was not done when the interval ended.
             empty: Metrics that had nothing to measure.
             billed: What an account is billed; left out, the definition's prices count.
 
@@ -105,6 +107,7 @@ class Task:
             "last_action": last_action,
             "out_of_bounds": float(out_of_bounds),
             "interval_s": seconds,
+            "pending": float(pending),
         }
         computed, without = self._formulas.evaluate(metrics)
         metrics |= computed

@@ -11,12 +11,13 @@ from infra_gym.definitions.models import Definition, short_name
 from infra_gym.errors import LayerFailedError, TerraformError
 from infra_gym.settings import Target
 from infra_gym.stack import Stack
+from infra_gym.stack.order import on_top
 from infra_gym.terraform.failures import was_away
 from infra_gym.terraform.hcl import read_module
 from infra_gym.worlds.applies import BackgroundApplies, Job
 from infra_gym.worlds.base import ResetMode
+from infra_gym.worlds.services import SENDER
 
-SENDER = "siege-engine"
 _ASK_AGAIN_S = 0.5
 
 Inputs = Mapping[str, Mapping[str, Any]]
@@ -47,6 +48,8 @@ class Actuator:
         patience_s: float = 0.0,
     ) -> None:
         self.layers = {short_name(layer): layer for layer in definition.layers[target]}
+        # A cluster whose size is a control is changed back: all that runs on it would go with it.
+        self._on_top = on_top(definition.layers[target])
         self._controls = definition.controls
         self._stack = stack
         self._repair_after = repair_after
@@ -82,7 +85,7 @@ class Actuator:
             self._stack.destroy()
         else:
             replaced = {SENDER, *(control.layer for control in self._controls.values())}
-            self._stack.destroy([self.layers[name] for name in replaced if name in self.layers])
+            self._stack.destroy([layer for layer in self._on_top if short_name(layer) in replaced])
 
     def reset(self, controls: Mapping[str, int], offered: Mapping[str, Any]) -> None:
         """Bring the stack to its start: change it where it stands, else apply all of it.
@@ -144,8 +147,8 @@ class Actuator:
         return found
 
     def takes(self, layer: str, variable: str) -> bool:
-        """Whether the layer, by its short name, declares the variable."""
-        return variable in self._variables[self.layers[layer]]
+        """Whether the layer declares the variable."""
+        return variable in self._variables[layer]
 
     def distrust(self) -> None:
         """Something is not as it was applied: the next reset applies all of it, with a refresh."""

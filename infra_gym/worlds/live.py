@@ -25,7 +25,6 @@ from infra_gym.definitions.models import (
     GaugeMetric,
     HistogramMetric,
     Metric,
-    short_name,
 )
 from infra_gym.errors import (
     ClusterError,
@@ -41,19 +40,19 @@ from infra_gym.settings import Target
 from infra_gym.stack import Stack
 from infra_gym.stack.costs import billed_layers
 from infra_gym.workloads import Schedule, Workload, arrival_schedule
-from infra_gym.worlds.actuator import SENDER, Actuator
+from infra_gym.worlds.actuator import Actuator
 from infra_gym.worlds.base import Reading, ResetMode
 from infra_gym.worlds.episode import Clock, Episode, Overrun, Sample, Scene, Timing
 from infra_gym.worlds.load import Load
 from infra_gym.worlds.metering import Metering
 from infra_gym.worlds.pods import Pods
 from infra_gym.worlds.reach import Direct, Reach, Way
+from infra_gym.worlds.services import PROMETHEUS, SENDER, find_services
 
 # The sender is disturbed when its p99 lateness passes this, the host when we wake this late.
 _DISTURBED_S = 0.05
 _POLL_S = 0.1
 _FRESH_DEADLINE_S = 10.0
-PROMETHEUS = "prometheus"
 _SENDER_UP = f'sum(up{{job="{SENDER}"}})'
 _LATENESS = "sender_lateness_p99"
 _LATENESS_METRIC = HistogramMetric(histogram="siege_lateness_seconds", quantile=0.99, empty=0.0)
@@ -97,7 +96,7 @@ class LiveOptions:
 class LiveWorld:
     """A stack of layers with a Prometheus among them, and a siege engine if there is load.
 
-    The layers named ``prometheus`` and ``siege-engine`` must have an output ``url``.
+    Where these two answer is told by outputs; see :mod:`infra_gym.worlds.services`.
 
     Args:
         definition: The environment.
@@ -125,7 +124,8 @@ class LiveWorld:
         clock: Clock = time,
         metering: Metering | None = None,
     ) -> None:
-        if PROMETHEUS not in map(short_name, definition.layers[target]):
+        self._services = find_services(definition.layers[target])
+        if PROMETHEUS not in self._services:
             raise DefinitionError(
                 f"{definition.id}: target {target!r} has no layer {PROMETHEUS!r}, "
                 "from which the metrics are read"
@@ -267,8 +267,9 @@ class LiveWorld:
             if path != but:
                 path.unlink(missing_ok=True)
 
-    def _url(self, layer: str) -> str:
-        return str(self.stack.outputs(self._actuator.layers[layer])["url"])
+    def _url(self, service: str) -> str:
+        told = self._services[service]
+        return str(self.stack.outputs(told.layer)[told.output])
 
     def _way(self, layer: str, probe: str) -> Way:
         """The way to a layer's service, found once and kept until the service is made anew."""
@@ -312,7 +313,7 @@ class LiveWorld:
         if self._pods is not None:
             self._wait(self._pods.not_ready, deadline)
         self._wait(lambda: self._no_way(PROMETHEUS, "/-/ready"), deadline)
-        if SENDER in self._actuator.layers:
+        if SENDER in self._services:
             self._wait(lambda: self._no_way(SENDER, "/healthz"), deadline)
         way = self._way(PROMETHEUS, "/-/ready")
         prometheus = Prometheus(way.url, session=way.session)
@@ -332,7 +333,8 @@ class LiveWorld:
 
     def _send(self, schedule: Schedule) -> None:
         """Give the siege engine its schedule, where its layer does not take it as a file."""
-        if SENDER in self._actuator.layers and not self._actuator.takes(SENDER, "schedule"):
+        sender = self._services.get(SENDER)
+        if sender is not None and not self._actuator.takes(sender.layer, "schedule"):
             load = self._load()
             load.pause()
             load.load(schedule)
@@ -386,7 +388,7 @@ class LiveWorld:
 
     def _not_ready(self, prometheus: Prometheus, controls: Mapping[str, int]) -> str:
         """What is missing, in words; empty when all is ready."""
-        wanted = {_SENDER_UP: 1} if SENDER in self._actuator.layers else {}
+        wanted = {_SENDER_UP: 1} if SENDER in self._services else {}
         for name, control in self._definition.controls.items():
             metric = self._definition.metrics.get(control.ready or "")
             if isinstance(metric, GaugeMetric):
@@ -401,7 +403,7 @@ class LiveWorld:
         return ""
 
     def _scene(self, prometheus: Prometheus) -> Scene:
-        has_load = SENDER in self._actuator.layers
+        has_load = SENDER in self._services
         return Scene(
             reader=MetricsReader(
                 prometheus,

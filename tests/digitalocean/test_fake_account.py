@@ -231,6 +231,130 @@ def test_a_firewall_takes_only_tags_that_there_are(client):
     assert client.firewalls.get(made["id"])["firewall"]["inbound_rules"] == [rule]
 
 
+DROPLET = {"name": "d", "region": "nyc3", "size": "s-1vcpu-1gb", "image": "debian-12-x64"}
+
+
+def make_droplet(client: pydo.Client, **more: object) -> Any:
+    return client.droplets.create({**DROPLET, **more})["droplet"]
+
+
+def test_a_droplet_takes_time_has_addresses_and_can_be_off(client, clock):
+    vpc = client.vpcs.create({"name": "v", "region": "nyc3", "ip_range": "10.9.0.0/24"})["vpc"][
+        "id"
+    ]
+    droplet = make_droplet(client, vpc_uuid=vpc, user_data="#cloud-config\n")
+    assert "user_data" not in droplet
+    identity = droplet["id"]
+    assert droplet["status"] == "new"
+    shut = {"type": "shutdown"}
+    assert refused(client.droplet_actions.post, identity, shut) == "unprocessable_entity"
+    clock.now += 3
+    found = client.droplets.get(identity)["droplet"]
+    addresses = {one["type"]: one["ip_address"] for one in found["networks"]["v4"]}
+    assert addresses["private"].startswith("10.9.0.")
+    action = client.droplet_actions.post(identity, shut)["action"]
+    assert client.droplet_actions.get(identity, action["id"])["action"]["status"] == "completed"
+    assert client.droplets.get(identity)["droplet"]["status"] == "off"
+    client.droplet_actions.post(identity, {"type": "resize", "size": "s-1vcpu-2gb"})
+    client.droplet_actions.post(identity, {"type": "power_on"})
+    found = client.droplets.get(identity)["droplet"]
+    assert (found["status"], found["size_slug"]) == ("active", "s-1vcpu-2gb")
+    assert [one["type"] for one in client.droplet_actions.list(identity)["actions"]] == [
+        "shutdown",
+        "resize",
+        "power_on",
+    ]
+
+
+def test_a_droplet_stays_in_its_vpc_until_it_is_gone(fake, client, clock):
+    fake.account.durations.droplet_delete_s = 5
+    vpc = make_vpc(client)
+    droplet = make_droplet(client, vpc_uuid=vpc)
+    client.droplets.destroy(droplet["id"])
+    assert refused(client.vpcs.delete, vpc) == "forbidden"
+    clock.now += 6
+    client.vpcs.delete(vpc)
+    assert fake.left() == []
+
+
+def test_tags_decide_what_a_droplet_lets_in(client):
+    for name in ("run", "door"):
+        client.tags.create({"name": name})
+    rule = {"protocol": "tcp", "ports": "22", "sources": {"tags": ["door"]}}
+    client.firewalls.create({"name": "fw", "inbound_rules": [rule], "tags": ["run"]})
+    droplet = make_droplet(client)
+    behind = client.droplets.list_firewalls
+    assert behind(droplet["id"])["firewalls"] == []
+    taken = {"resources": [{"resource_id": str(droplet["id"]), "resource_type": "droplet"}]}
+    client.tags.assign_resources("run", taken)
+    assert [one["name"] for one in behind(droplet["id"])["firewalls"]] == ["fw"]
+    client.tags.unassign_resources("run", taken)
+    assert behind(droplet["id"])["firewalls"] == []
+
+
+def test_a_volume_goes_only_when_no_droplet_has_it(fake, client):
+    volume = client.volumes.create({"name": "data", "region": "nyc3", "size_gigabytes": 1})[
+        "volume"
+    ]
+    droplet = make_droplet(client)
+    attach = {"type": "attach", "droplet_id": droplet["id"], "region": "nyc3"}
+    client.volume_actions.post_by_id(volume["id"], attach)
+    assert client.droplets.get(droplet["id"])["droplet"]["volume_ids"] == [volume["id"]]
+    assert refused(client.volumes.delete, volume["id"]) == "conflict"
+    client.droplets.destroy(droplet["id"])
+    client.volumes.delete(volume["id"])
+    assert fake.left() == []
+
+
+def test_keys_are_known_before_droplets_take_them(fake, client):
+    assert refused(client.droplets.create, {**DROPLET, "ssh_keys": ["no"]}) == "not_found"
+    body = {"name": "run", "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA run"}
+    key = client.ssh_keys.create(body)["ssh_key"]
+    make_droplet(client, ssh_keys=[key["fingerprint"]])
+    assert refused(client.ssh_keys.create, body) == "unprocessable_entity"
+    assert client.ssh_keys.update(key["id"], {"name": "other"})["ssh_key"]["name"] == "other"
+    client.ssh_keys.delete(key["id"])
+
+
+def test_a_reserved_ip_costs_while_nobody_has_it(fake, client, clock):
+    droplet = make_droplet(client)
+    made = client.reserved_ips.create({"region": "nyc3"})["reserved_ip"]
+    clock.now += 100 * 3600
+    alone = fake.bill_usd()
+    assign = {"type": "assign", "droplet_id": droplet["id"]}
+    client.reserved_ips_actions.post(made["ip"], assign)
+    assert client.reserved_ips.get(made["ip"])["reserved_ip"]["droplet"]["id"] == droplet["id"]
+    clock.now += 100 * 3600
+    # 100 hours of the droplet at 0.00893, and no more of the address at 5 / 672.
+    assert fake.bill_usd() - alone == Decimal("0.89")
+    client.reserved_ips.delete(made["ip"])
+    assert {one.kind for one in fake.left()} == {"droplet"}
+
+
+def test_a_project_is_told_what_it_asks_in_vain(client):
+    project = client.projects.create({"name": "run", "purpose": "p"})["project"]["id"]
+    asked = {"resources": ["do:droplet:1"]}
+    told = client.projects.assign_resources(project, asked)["resources"]
+    assert [one["status"] for one in told] == ["not_found"]
+    assert client.projects.list_resources(project)["resources"] == []
+
+
+def test_a_load_balancer_is_changed_and_goes(fake, client):
+    rule = {
+        "entry_protocol": "http",
+        "entry_port": 80,
+        "target_protocol": "http",
+        "target_port": 8080,
+    }
+    body = {"name": "lb", "region": "nyc3", "forwarding_rules": [rule]}
+    made = client.load_balancers.create({**body, "tag": "run"})["load_balancer"]
+    droplet = make_droplet(client)
+    changed = client.load_balancers.update(made["id"], {**body, "droplet_ids": [droplet["id"]]})
+    assert changed["load_balancer"]["droplet_ids"] == [droplet["id"]]
+    client.load_balancers.delete(made["id"])
+    assert {one.kind for one in fake.left()} == {"droplet"}
+
+
 def test_listings_come_in_pages(client):
     for number in range(5):
         client.tags.create({"name": f"tag-{number}"})

@@ -51,6 +51,7 @@ class Durations:
         node_boot_s: From a node's creation until it runs, once its cluster does.
         cluster_delete_s: From a cluster's deletion until it is gone.
         droplet_boot_s: From a droplet's creation until it is active.
+        droplet_delete_s: From a droplet's deletion until it is gone, and out of its VPC.
         load_balancer_boot_s: From a load balancer's creation until it is active.
     """
 
@@ -58,6 +59,7 @@ class Durations:
     node_boot_s: float = 2.0
     cluster_delete_s: float = 3.0
     droplet_boot_s: float = 2.0
+    droplet_delete_s: float = 0.0
     load_balancer_boot_s: float = 2.0
 
 
@@ -73,6 +75,7 @@ class Resource:
         ready_at: When it is in service.
         gone_at: When its deletion is complete.
         vpc: The VPC that it is a member of, if any.
+        kept: Whether it is something that one can leave behind; a note of what was done is not.
     """
 
     kind: str
@@ -82,6 +85,7 @@ class Resource:
     ready_at: float
     gone_at: float = math.inf
     vpc: str | None = None
+    kept: bool = True
 
     @property
     def name(self) -> str:
@@ -123,6 +127,7 @@ class Account:
         kind: str,
         body: dict[str, Any],
         *,
+        kept: bool = True,
         boot_s: float = 0.0,
         vpc: str | None = None,
         numbered: bool = False,
@@ -134,6 +139,7 @@ class Account:
         Args:
             kind: See :class:`Resource`.
             body: What the API tells of it; it may bring its ``id``.
+            kept: Whether it is something that one can leave behind.
             boot_s: How long until it is in service; it costs from then on.
             vpc: The VPC that it is a member of.
             numbered: Droplets and SSH keys have numbers, all else UUIDs.
@@ -144,12 +150,16 @@ class Account:
         fresh: Any = next(self._numbers) if numbered else str(uuid.uuid4())
         identity = body.get("id", fresh)
         body = {"created_at": timestamp(now), **body, "id": identity}
-        resource = Resource(kind, str(identity), body, now, now + boot_s, vpc=vpc)
+        resource = Resource(kind, str(identity), body, now, now + boot_s, vpc=vpc, kept=kept)
         self._resources[kind, resource.id] = resource
         if usd_per_hour:
             since = resource.made_at if billed_at_once else resource.ready_at
             self.bill.open(resource.urn, resource.name, usd_per_hour, since)
         return resource
+
+    def charge(self, resource: Resource, usd_per_hour: float) -> None:
+        """What it costs from now on."""
+        self.bill.change(resource.urn, resource.name, usd_per_hour, self.clock())
 
     def find(self, kind: str, identity: str) -> Resource:
         """The resource; raises :class:`Refusal` 404 when there is none (any more)."""
@@ -168,9 +178,9 @@ class Account:
         ]
 
     def everything(self) -> list[Resource]:
-        """All resources that are there."""
+        """All resources that are there and can be left behind."""
         now = self.clock()
-        return [resource for resource in self._resources.values() if resource.gone_at > now]
+        return [one for one in self._resources.values() if one.gone_at > now and one.kept]
 
     def remove(self, resource: Resource, *, after_s: float = 0.0) -> None:
         """Begin a deletion, which is complete ``after_s`` later; what it costs ends then."""

@@ -49,6 +49,15 @@ class Bill:
         """A resource costs from ``since_s`` on."""
         self.lines[urn] = Line(name, usd_per_hour, since_s)
 
+    def change(self, urn: str, name: str, usd_per_hour: float, at_s: float) -> None:
+        """It costs something else from ``at_s`` on; 0: nothing."""
+        line = self.lines.pop(urn, None)
+        if line is not None and at_s > line.since_s:
+            line.until_s = at_s if line.until_s is None else line.until_s
+            self.lines[f"{urn} until {at_s}"] = line
+        if usd_per_hour:
+            self.open(urn, name, usd_per_hour, at_s)
+
     def close(self, urn: str, until_s: float) -> None:
         """It costs until then, and no more."""
         line = self.lines.get(urn)

@@ -35,6 +35,8 @@ _IMAGES = {"debian-12-x64": ("Debian", "12 x64"), "ubuntu-24-04-x64": ("Ubuntu",
 HA_USD_PER_HOUR = 40 / 672
 LOAD_BALANCER_USD_PER_HOUR = 12 / 672
 VOLUME_USD_PER_GIB_HOUR = 0.10 / 672
+RESERVED_IP_USD_PER_HOUR = 5 / 672
+"""While no droplet has it."""
 
 
 def usd_per_hour(slug: str) -> float:

@@ -60,6 +60,27 @@ def update_firewall(account: Account, firewall: Resource, body: dict[str, Any]) 
     firewall.body |= _firewall(account, body)
 
 
+def change_firewall(
+    account: Account, firewall: Resource, body: dict[str, Any], *, add: bool
+) -> None:
+    """POST or DELETE .../droplets, .../tags and .../rules: parts of it come or go."""
+    for key in ("inbound_rules", "outbound_rules", "droplet_ids", "tags"):
+        given = [_rule(one) if "rules" in key else one for one in body.get(key) or []]
+        kept = [one for one in firewall.body[key] if one not in given]
+        firewall.body[key] = kept + given if add else kept
+    _check_tags(account, firewall.body)
+
+
+def firewalls_of(account: Account, droplet: Resource) -> list[Resource]:
+    """The firewalls that a droplet is behind: what any of them lets in comes in."""
+    return [
+        one
+        for one in account.all_of("firewall")
+        if int(droplet.id) in one.body["droplet_ids"]
+        or set(droplet.body["tags"]) & set(one.body["tags"])
+    ]
+
+
 def create_load_balancer(account: Account, body: dict[str, Any]) -> Resource:
     """POST /v2/load_balancers."""
     if not body.get("forwarding_rules"):
@@ -92,6 +113,17 @@ def create_load_balancer(account: Account, body: dict[str, Any]) -> Resource:
     )
 
 
+def update_load_balancer(account: Account, one: Resource, body: dict[str, Any]) -> None:
+    """PUT /v2/load_balancers/ID: what may be changed is replaced."""
+    if not body.get("forwarding_rules"):
+        raise unprocessable("forwarding_rules is required")
+    for key in ("name", "forwarding_rules", "health_check", "sticky_sessions", "droplet_ids"):
+        if body.get(key) is not None:
+            one.body[key] = body[key]
+    for droplet in one.body["droplet_ids"]:
+        account.find("droplet", str(droplet))
+
+
 def load_balancer_told(account: Account, one: Resource) -> dict[str, Any]:
     """A load balancer as the API tells it now."""
     told = {**one.body, "status": "active" if account.is_ready(one) else "new"}
@@ -105,8 +137,7 @@ def _firewall(account: Account, body: dict[str, Any]) -> dict[str, Any]:
         raise unprocessable("name is required")
     if not body.get("inbound_rules") and not body.get("outbound_rules"):
         raise unprocessable("at least one rule is required")
-    for tag in body.get("tags") or []:
-        account.find("tag", tag)
+    _check_tags(account, body)
     return {
         "name": name,
         "status": "succeeded",
@@ -116,6 +147,15 @@ def _firewall(account: Account, body: dict[str, Any]) -> dict[str, Any]:
         "tags": list(body.get("tags") or []),
         "pending_changes": [],
     }
+
+
+def _check_tags(account: Account, firewall: dict[str, Any]) -> None:
+    """Those of its targets and those in its rules have to be there."""
+    sources = [rule.get("sources") or {} for rule in firewall.get("inbound_rules") or []]
+    targets = [rule.get("destinations") or {} for rule in firewall.get("outbound_rules") or []]
+    for named in [firewall, *sources, *targets]:
+        for tag in named.get("tags") or []:
+            account.find("tag", tag)
 
 
 def _rule(rule: dict[str, Any]) -> dict[str, Any]:

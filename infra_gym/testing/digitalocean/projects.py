@@ -15,7 +15,9 @@ from infra_gym.testing.digitalocean.account import (
 )
 
 _TAG = re.compile(r"[a-zA-Z0-9_\-:]{1,255}")
-_IN_PROJECTS = frozenset({"droplet", "kubernetes", "loadbalancer", "volume", "space", "vpc"})
+_IN_PROJECTS = frozenset(
+    {"droplet", "kubernetes", "loadbalancer", "reservedip", "space", "volume", "vpc"}
+)
 _TAGGED = {
     "droplet": "droplets",
     "volume": "volumes",
@@ -80,20 +82,22 @@ def resources(account: Account, project: Resource) -> list[dict[str, Any]]:
 
 
 def assign(account: Account, project: Resource, urns: list[str]) -> list[dict[str, Any]]:
-    """POST .../resources: a resource is in one project at a time."""
+    """POST .../resources: a resource is in one project at a time; one that is gone is in none."""
     assigned = []
+    there = {resource.urn for resource in account.everything()}
     for urn in urns:
-        kind, _, identity = urn.removeprefix("do:").partition(":")
+        kind = urn.removeprefix("do:").partition(":")[0]
         if kind not in _IN_PROJECTS:
             raise unprocessable(f"{urn} cannot be assigned to a project")
-        if kind != "space":
-            account.find(kind, identity)
+        found = kind == "space" or urn in there
         for other in account.all_of("project"):
             other.body["resources"].pop(urn, None)
         now = timestamp(account.clock())
-        project.body["resources"][urn] = now
+        if found:
+            project.body["resources"][urn] = now
+        status = "assigned" if found else "not_found"
         assigned.append(
-            {"urn": urn, "assigned_at": now, "links": {"self": _link(urn)}, "status": "assigned"}
+            {"urn": urn, "assigned_at": now, "links": {"self": _link(urn)}, "status": status}
         )
     return assigned
 
@@ -125,6 +129,11 @@ def delete_tag(account: Account, tag: Resource) -> None:
         if tags and tag.id in tags:
             tags.remove(tag.id)
     account.remove(tag)
+
+
+def tagged(account: Account, asked: list[dict[str, str]]) -> list[Resource]:
+    """The resources that are to be tagged, or to lose a tag."""
+    return [account.find(one["resource_type"], one["resource_id"]) for one in asked]
 
 
 def tag_told(account: Account, tag: Resource) -> dict[str, Any]:

@@ -21,7 +21,14 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
-from infra_gym.testing.digitalocean import catalog, networks, projects, routes
+from infra_gym.testing.digitalocean import (
+    catalog,
+    droplet_routes,  # noqa: F401 - says what is answered
+    networks,
+    projects,
+    routes,  # noqa: F401 - says what is answered
+    routing,
+)
 from infra_gym.testing.digitalocean.account import (
     Account,
     Durations,
@@ -114,7 +121,7 @@ class FakeDigitalOcean:
         """What became of every request so far."""
         self.requests: list[str] = []
         """Method and path of every request so far."""
-        self._table = routes.table()
+        self._table = routing.table()
         self._limits = ((a_minute, _MINUTE_S), (an_hour, _HOUR_S))
         self._answered: deque[float] = deque(maxlen=max(a_minute, an_hour))
         self._faults: list[_Broken] = []
@@ -275,7 +282,7 @@ class FakeDigitalOcean:
                 raise Refusal(429, "too_many_requests", "API rate limit exceeded.", wait)
         self._answered.append(now)
 
-    def _answer(self, request: Request) -> routes.Answer:
+    def _answer(self, request: Request) -> routing.Answer:
         try:
             endpoint, values = self._table.bind_to_environ(request.environ).match()
         except HTTPException as error:
@@ -283,8 +290,8 @@ class FakeDigitalOcean:
         body = request.get_json(silent=True)
         if request.get_data() and not isinstance(body, dict):
             raise Refusal(400, "bad_request", "The request body is not valid JSON.")
-        asked = routes.Asked(request.args.to_dict(), body or {})
-        return routes.handler(endpoint)(self.account, asked, **values)
+        asked = routing.Asked(request.args.to_dict(), body or {})
+        return routing.handler(endpoint)(self.account, asked, **values)
 
 
 def _page(request: Request, key: str, found: list[Any]) -> dict[str, Any]:

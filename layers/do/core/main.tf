@@ -45,27 +45,11 @@ resource "digitalocean_tag" "run" {
   name = terraform_data.name.output
 }
 
+# Droplets reach out, to install what they need. Nothing is let in: what a droplet is for, its own
+# layer lets in, by name.
 resource "digitalocean_firewall" "run" {
   name = terraform_data.name.output
   tags = [digitalocean_tag.run.name]
-
-  dynamic "inbound_rule" {
-    for_each = ["tcp", "udp"]
-    content {
-      protocol         = inbound_rule.value
-      port_range       = "all"
-      source_addresses = [digitalocean_vpc.run.ip_range]
-    }
-  }
-
-  dynamic "inbound_rule" {
-    for_each = length(var.ssh_from) > 0 ? [var.ssh_from] : []
-    content {
-      protocol         = "tcp"
-      port_range       = "22"
-      source_addresses = inbound_rule.value
-    }
-  }
 
   dynamic "outbound_rule" {
     for_each = ["tcp", "udp"]

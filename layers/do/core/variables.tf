@@ -39,9 +39,3 @@ variable "ip_range" {
   type        = string
   default     = ""
 }
-
-variable "ssh_from" {
-  description = "CIDR blocks from which the run's droplets take SSH; none by default."
-  type        = list(string)
-  default     = []
-}

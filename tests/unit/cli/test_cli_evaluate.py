@@ -104,7 +104,7 @@ def test_the_fluid_form_is_evaluated():
     answers = [
         evaluate(
             ID, "--target", "sim", "--agent", "fixed", "--seeds", "1", "--steps", "2", "--json",
-            "--fidelity", form,
+            "--fidelity", form, "--log", f"{form}.jsonl",
         )
         for form in forms
     ]  # fmt: skip

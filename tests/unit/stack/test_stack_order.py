@@ -1,7 +1,7 @@
 import pytest
 
 from infra_gym.errors import DefinitionError
-from infra_gym.stack.order import Order, Progress
+from infra_gym.stack.order import Order, Progress, on_top
 
 
 def walk(order: Order) -> list[list[str]]:
@@ -78,3 +78,11 @@ def test_a_circle_is_told():
 def test_an_unknown_layer_is_told():
     with pytest.raises(DefinitionError, match="Did you mean 'x/heater'"):
         Order(["x/heater", "x/b"], {"x/b": ["x/haeter"]})
+
+
+def test_on_top_is_what_carries_no_layer_of_another_provider():
+    assert on_top(["do/core", "do/managed-k8s", "k8s/core", "k8s/heater"]) == [
+        "k8s/core",
+        "k8s/heater",
+    ]
+    assert on_top(["do/core", "do/swarm-worker"]) == ["do/core", "do/swarm-worker"]

@@ -107,3 +107,9 @@ def test_formulas_that_need_each_other_are_refused():
 def test_outcomes_do_not_change_afterwards(task):
     with pytest.raises(dataclasses.FrozenInstanceError):
         outcome(task).reward = 0  # type: ignore[misc]
+
+
+def test_applies_that_go_on_are_a_metric_of_their_own(task):
+    assert outcome(task).metrics["pending"] == 0
+    told = task.outcome(MEASURED, {"replicas": 4}, seconds=5.0, pending=2)
+    assert told.metrics["pending"] == 2
