@@ -57,7 +57,7 @@ class TrainedAgent:
         self._sizes = sizes or ()
         self._memory = Memory(1, document.frames, shape)
         self._fresh = True
-        self._env = env.unwrapped
+        self._env: Any = env.unwrapped
 
     def act(self, observation: Any, info: dict[str, Any]) -> Any:
         """See :class:`infra_gym.agents.base.Agent`."""

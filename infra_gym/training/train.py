@@ -15,12 +15,12 @@ from pydantic import Field, ValidationError
 
 from infra_gym.agents.model_file import Document, Model, append
 from infra_gym.agents.trained import action_sizes
-from infra_gym.environments.place import Fidelity
 from infra_gym.errors import UsageError
 from infra_gym.settings.strict import Strict
 from infra_gym.training.library import need_library, versions
 from infra_gym.training.recipes import Algorithm, Recipe, recipe_for
 from infra_gym.training.vectors import is_stack, make_vector
+from infra_gym.worlds.twins import Fidelity
 
 if TYPE_CHECKING:
     from infra_gym.training.sensed import Moments, Sensed

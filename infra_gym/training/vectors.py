@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from gymnasium.wrappers import TimeLimit
+from gymnasium.vector import AutoresetMode, VectorEnv
 
 from infra_gym.definitions.catalog import definition_ids, find_definition
-from infra_gym.environments.make import make
-from infra_gym.environments.registration import VECTOR_ENTRY_POINTS
+from infra_gym.environments.simulated import SimulatedVectorEnv
 from infra_gym.errors import UnknownNameError
 
 _YAML = (".yaml", ".yml")
@@ -40,10 +37,17 @@ def make_vector(
 
     Raises:
         UnknownNameError: There is no such environment.
-        SettingsError: An argument that cannot be.
+        SettingsError: An argument that cannot be, or it cannot be simulated.
     """
     if is_stack(environment):
-        return _simulated(environment, number, dict(arguments), episode_steps)
+        return SimulatedVectorEnv(
+            number,
+            definition=environment,
+            target="sim",
+            max_episode_steps=episode_steps or find_definition(environment).max_episode_steps,
+            autoreset_mode=AutoresetMode.SAME_STEP,
+            **arguments,
+        )
     try:
         spec = gym.spec(environment)
     except gym.error.Error:
@@ -68,27 +72,3 @@ def make_vector(
         **arguments,
         **limit,
     )
-
-
-def _simulated(
-    environment: str, number: int, arguments: dict[str, Any], episode_steps: int | None
-) -> VectorEnv[Any, Any, Any]:
-    definition = find_definition(environment)
-    limit = episode_steps or definition.max_episode_steps
-    form = VECTOR_ENTRY_POINTS.get(definition.simulator or "")
-    if form is not None:
-        module, _, name = form.partition(":")
-        made: VectorEnv[Any, Any, Any] = getattr(import_module(module), name)(
-            number,
-            definition=environment,
-            target="sim",
-            max_episode_steps=limit,
-            autoreset_mode=AutoresetMode.SAME_STEP,
-            **arguments,
-        )
-        return made
-
-    def one() -> gym.Env[Any, Any]:
-        return TimeLimit(make(environment, target="sim", **arguments), limit)
-
-    return SyncVectorEnv([one] * number, autoreset_mode=AutoresetMode.SAME_STEP)
