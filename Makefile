@@ -4,6 +4,7 @@
 # make full   the tests that take long
 # make cluster  the tests on the cluster that INFRA_GYM_TEST_KUBECONFIG names
 # make digitalocean  the tests of DigitalOcean's layers, on a fake account
+# make reproduce  trains, tunes and benchmarks agents in the simulator; the results are in reproduced/
 # make wheel  builds the wheel and tests it from outside the checkout
 # make docs   the site of docs/ in build/site, every warning an error
 # make kind   a Kubernetes cluster on this machine, where there are Docker and kind
@@ -15,7 +16,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test lint full cluster digitalocean docs wheel clean terraform prometheus
+.PHONY: demo test lint full cluster digitalocean docs reproduce wheel clean terraform prometheus
 
 demo: $(VENV)/installed terraform prometheus
 	$(BIN)/infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20
@@ -45,6 +46,9 @@ lint: $(VENV)/installed-dev terraform
 	$${INFRA_GYM_BINARY:-$$(command -v terraform || command -v tofu)} fmt -check -recursive layers
 	@if command -v actionlint >/dev/null; then actionlint; else echo "actionlint is not installed: skipped"; fi
 
+reproduce: $(VENV)/installed-train
+	$(BIN)/python benchmarks/reproduce.py --folder reproduced
+
 wheel: $(VENV)/installed-dev terraform prometheus
 	rm -rf dist
 	$(BIN)/python -m build --wheel --outdir dist
@@ -57,7 +61,7 @@ kind:
 	@scripts/kind.sh .kind
 
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) dist build reproduced .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 terraform prometheus:
 	@scripts/need.sh $@
@@ -68,6 +72,10 @@ $(BIN)/python:
 $(VENV)/installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
+
+$(VENV)/installed-train: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[train,predict]'
+	@touch $@ $(VENV)/installed
 
 $(VENV)/installed-docs: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'

@@ -1,11 +1,13 @@
 """How fast the batch simulator is, with a reference beside each figure, and how well rules do.
 
-    python benchmarks/batch_figures.py [--trace FILE] [--table FILE...] [--quick]
+    python benchmarks/batch_figures.py [--trace FILE] [--table FILE...] [--agent MODEL] [--quick]
 
 ``--trace`` adds a real trace (SWF, plain or gzip). ``--table`` prints for each trace the mean
-bounded slowdown of rules over ten sequences of 1024 jobs. The scheduler's reference is the slow
-model of the tests, the environment's a bare Gymnasium environment with one compiled call. Seconds
-are the process's own, so that a busy machine disturbs little.
+bounded slowdown of rules over ten sequences of 1024 jobs, and of the agents that are named with
+``--agent``, such as a model of ``infra-gym train BatchScheduling-v0``, over the best rule's. Agents
+play in the environment, which shows 128 jobs at most; rules see all. The scheduler's reference is
+the slow model of the tests, the environment's a bare Gymnasium environment with one compiled call.
+Seconds are the process's own, so that a busy machine disturbs little.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import functools
 import hashlib
 import importlib.util
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +26,7 @@ import gymnasium as gym
 import numpy as np
 
 import infra_gym
+from infra_gym.agents import make_agent
 from infra_gym.simulators.batch import Policy, play, schedule_metrics, simulate
 from infra_gym.simulators.compilation import compiled
 from infra_gym.workloads.batch import BatchJobs, episode_jobs, scheduling_jobs
@@ -40,13 +43,15 @@ def main() -> None:
     )
     parser.add_argument("--trace", type=Path)
     parser.add_argument("--table", type=Path, nargs="*", default=[])
+    parser.add_argument("--agent", nargs="*", default=[], help="models, or agents by name")
+    parser.add_argument("--only-table", action="store_true", help="no figures of speed")
     parser.add_argument("--quick", action="store_true", help="a tenth of everything")
     arguments = parser.parse_args()
     scale = 10 if arguments.quick else 1
-    for line in figures(arguments.trace, scale):
+    for line in () if arguments.only_table else figures(arguments.trace, scale):
         print(line, flush=True)
     for path in arguments.table:
-        for line in table(path):
+        for line in table(path, arguments.agent):
             print(line, flush=True)
 
 
@@ -169,25 +174,54 @@ class Bare(gym.Env[Any, Any]):
         return self.observation.copy(), reward, over, False, {"action_mask": self.mask.copy()}
 
 
-def table(path: Path, *, most: int = 10_000, length: int = 1024) -> Iterator[str]:
-    """Rules on the sequences that RLScheduler's comparison draws with seed 1 from 10,000 jobs."""
+def table(
+    path: Path, agents: Sequence[str] = (), *, most: int = 10_000, length: int = 1024
+) -> Iterator[str]:
+    """Rules on the sequences that RLScheduler's comparison draws with seed 1 from 10,000 jobs, and
+    agents on the same ones, in the environment itself."""
     trace = read_swf(path)
     trace.records.flags.writeable = False
     some = type(trace)(
         **{**vars(trace), "records": trace.records[:most], "lines": trace.lines[:most]}
     )
     jobs = episode_jobs(some)
-    yield f"{path.name}: mean bounded slowdown of {', '.join(RULES)}"
+    rng = drawing(1)
+    begins = [int(rng.randint(length, len(jobs) - length - 1)) for _ in range(10)]
+    yield f"{path.name}: mean bounded slowdown over ten sequences of {length} jobs"
     for backfill in ("none", "easy"):
-        means = []
+        means = {}
         for rule in RULES:
-            rng, values = drawing(1), []
-            for _ in range(10):
-                start = int(rng.randint(length, len(jobs) - length - 1))
-                starts = play(jobs, rule, start=start, length=length, backfill=backfill)
-                values.append(schedule_metrics(jobs, starts, first=start)["bounded_slowdown"])
-            means.append(float(np.mean(values)))
-        yield f"  backfill {backfill}: " + ", ".join(f"{mean:.2f}" for mean in means)
+            values = []
+            for begin in begins:
+                starts = play(jobs, rule, start=begin, length=length, backfill=backfill)
+                values.append(schedule_metrics(jobs, starts, first=begin)["bounded_slowdown"])
+            means[rule] = float(np.mean(values))
+        best = min(means, key=lambda rule: means[rule])
+        for name in agents:
+            means[name] = float(np.mean(scheduled_by(name, path, begins, length, backfill)))
+        told = ", ".join(f"{name} {mean:.2f}" for name, mean in means.items())
+        yield f"  backfill {backfill}: {told}; the best rule is {best}"
+        for name in agents:
+            yield f"    {name}: {means[name] / means[best]:.3f} of {best}"
+
+
+def scheduled_by(
+    name: str, path: Path, begins: Sequence[int], length: int, backfill: str
+) -> list[float]:
+    """Mean bounded slowdown of an agent, sequence by sequence."""
+    env = gym.make(
+        "BatchScheduling-v0", trace=str(path), jobs=length, decision="head", backfill=backfill
+    )
+    values = []
+    for begin in begins:
+        observation, info = env.reset(seed=begin, options={"start": begin})
+        agent = make_agent(name)
+        agent.reset(begin, env)
+        over = False
+        while not over:
+            observation, reward, over, _, info = env.step(agent.act(observation, info))
+        values.append(-float(reward))
+    return values
 
 
 def drawing(seed: int) -> np.random.RandomState:

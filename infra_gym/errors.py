@@ -36,6 +36,7 @@ message without a traceback and exits with :attr:`InfraGymError.exit_code`.
     ├── CloudError                  a cloud account cannot be used, or refuses something
     │   ├── CloudMissingError       the account has no such thing (any more)
     │   └── CloudRefusedError       it does not accept the token, or a right is missing
+    ├── ResultsError                a benchmark's file does not say what was, or cannot be checked
     ├── RemoteError                 a server of environments refused, failed or went away
     └── WorkersError                Ray cannot be reached, or has no room
         └── WorkerLostError         a worker's process or machine went away, again and again
@@ -252,6 +253,10 @@ class CloudMissingError(CloudError):
 
 class CloudRefusedError(CloudError):
     """The account does not accept the token, or the token lacks a right."""
+
+
+class ResultsError(InfraGymError):
+    """A benchmark's file is damaged, does not say what happened, or cannot be checked."""
 
 
 class RemoteError(InfraGymError):

@@ -1,10 +1,18 @@
 """Agents: what acts in an environment, and the registry that makes them by name.
 
+<<<<<<< HEAD
 ``random``, ``fixed``, ``threshold`` and ``hpa`` take no training, nor do ``knative``, which is for
 functions, and ``batch``, which is for BatchScheduling-v0. A path that ends with ``.zip`` is that of
 a model that ``infra-gym train`` wrote::
+=======
+``random``, ``fixed``, ``threshold``, ``hpa`` and ``predictive`` take no training, nor do
+``knative``, which is for functions, and ``batch``, which is for BatchScheduling-v0; ``oracle``
+knows the future, in simulators. After a colon comes a file with parameters, as
+``infra-gym calibrate --agent NAME`` writes it::
+>>>>>>> main
 
     agent = make_agent("hpa", target=0.5)
+    agent = make_agent("threshold:threshold.json")
     agent = make_agent("batch", score="sjf")
     agent = make_agent("runs/first/model.zip")
 """
@@ -18,6 +26,7 @@ from typing import Any, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from infra_gym.agents.base import Agent
+from infra_gym.agents.tuned import read_tuned
 from infra_gym.errors import UnknownNameError, UsageError, did_you_mean
 
 # Imported only when asked for: some agents need extras.
@@ -26,6 +35,8 @@ _AGENTS = {
     "fixed": "infra_gym.agents.fixed:FixedAgent",
     "hpa": "infra_gym.agents.hpa:HpaAgent",
     "knative": "infra_gym.agents.knative:KnativeAgent",
+    "oracle": "infra_gym.agents.oracle:OracleAgent",
+    "predictive": "infra_gym.agents.predictive:PredictiveAgent",
     "random": "infra_gym.agents.random_agent:RandomAgent",
     "threshold": "infra_gym.agents.threshold:ThresholdAgent",
 }
@@ -43,7 +54,12 @@ def make_agent(name: str, **parameters: Any) -> Agent:
     """An agent by name.
 
     Args:
+<<<<<<< HEAD
         name: One of :func:`agent_names`, or the path of a trained model.
+=======
+        name: One of :func:`agent_names`, or one with ``:FILE`` after it, whose parameters hold
+            where ``parameters`` says nothing else.
+>>>>>>> main
         parameters: What the agent's class takes; text is read as numbers.
 
     Raises:
@@ -51,10 +67,16 @@ def make_agent(name: str, **parameters: Any) -> Agent:
         UsageError: The agent has no such parameter, or it cannot have this value; the model cannot
             be read.
     """
+<<<<<<< HEAD
     if name.endswith(MODEL_SUFFIX):
         return _trained(name, parameters)
+=======
+    name, _, file = name.partition(":")
+>>>>>>> main
     if name not in _AGENTS:
         raise UnknownNameError("agent", name, _AGENTS)
+    if file:
+        parameters = {**read_tuned(name, Path(file)).parameters, **parameters}
     module, _, class_name = _AGENTS[name].partition(":")
     kind: type[Agent] = getattr(import_module(module), class_name)
     types = get_type_hints(kind.__init__) if "__init__" in vars(kind) else {}

@@ -21,26 +21,38 @@ class ThresholdAgent:
         metric: The metric's name in ``info["metrics"]``.
         high: Above it, one is added.
         low: Below it, one is removed.
+        patience: Turns in a row that the metric has to be below ``low`` before one is removed.
 
     Raises:
-        UsageError: ``low`` is not below ``high``.
+        UsageError: ``low`` is not below ``high``, or there is no patience.
     """
 
-    def __init__(self, metric: str = "utilisation", high: float = 0.65, low: float = 0.4) -> None:
+    def __init__(
+        self,
+        metric: str = "utilisation",
+        high: float = 0.65,
+        low: float = 0.4,
+        patience: int = 1,
+    ) -> None:
         if not low < high:
             raise UsageError(f"The agent 'threshold' needs low < high, not {low} and {high}.")
+        if patience < 1:
+            raise UsageError(f"The agent 'threshold' needs patience from 1, not {patience}.")
         self._metric = metric
         self._high = high
         self._low = low
+        self._patience = patience
 
     def reset(self, seed: int, env: gym.Env[Any, Any]) -> None:  # noqa: ARG002
         """See :class:`infra_gym.agents.base.Agent`."""
         self._lever = Lever(env, "threshold")
+        self._turns_below = 0
 
     def act(self, observation: Any, info: dict[str, Any]) -> Any:  # noqa: ARG002
         """See :class:`infra_gym.agents.base.Agent`."""
         value = info["metrics"].get(self._metric)
         if value is None:
             raise UnknownNameError("metric", self._metric, info["metrics"])
-        step = int(value > self._high) - int(value < self._low)
+        self._turns_below = self._turns_below + 1 if value < self._low else 0
+        step = int(value > self._high) - int(self._turns_below >= self._patience)
         return self._lever.towards(self._lever.current(info) + step, info)[0]

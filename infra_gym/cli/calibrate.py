@@ -1,4 +1,4 @@
-"""``infra-gym calibrate``: fit the twin to run logs of a live environment."""
+"""``infra-gym calibrate``: fit the twin to run logs, or search a rule's parameters in the twin."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from infra_gym.cli.counting import counting
 from infra_gym.cli.output import Output, command, table
+from infra_gym.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from infra_gym.environments.calibration import Calibration, Held
+
+
+_ENVIRONMENT = "SimpleK8sWebApp-v0"
 
 
 def register(app: typer.Typer) -> None:
@@ -23,9 +28,21 @@ def register(app: typer.Typer) -> None:
 def calibrate(
     output: Output,
     logs: Annotated[
-        list[Path],
-        typer.Argument(metavar="LOG...", help="Run logs of a probe, or of any live run."),
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="LOG...",
+            help="Run logs of a probe, or of any live run; with --agent, an environment's id.",
+            show_default=f"with --agent, {_ENVIRONMENT}",
+        ),
+    ] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Search the parameters of this rule instead: fixed, hpa, predictive, threshold.",
+            show_default=False,
+        ),
+    ] = None,
     holdout: Annotated[
         list[Path] | None,
         typer.Option(
@@ -35,15 +52,48 @@ def calibrate(
         ),
     ] = None,
     out: Annotated[
-        Path, typer.Option(metavar="PATH", help="Where the calibration goes.", dir_okay=False)
-    ] = Path("calibration.json"),
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Where the calibration, or the rule's parameters, go.",
+            show_default="calibration.json, or AGENT.json",
+            dir_okay=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides the chances of the fit.")] = 0,
+    budget: Annotated[
+        int,
+        typer.Option(min=1, metavar="STEPS", help="Of the search for --agent, environment steps."),
+    ] = 200_000,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes of that search.", show_default="as many as cores"),
+    ] = None,
 ) -> None:
     """Fit the simulator's parameters to run logs, and say how well it predicts other runs.
 
     Use it with `infra-gym run ID --target sim --calibration calibration.json`, or
     `gym.make(ID, target="sim", calibration="calibration.json")`.
+
+    With --agent, search the parameters of a rule in the simulator, on the loads for tuning; use
+    them with `--agent threshold:threshold.json` wherever an agent is named.
     """
+    if agent is not None:
+        if holdout or len(logs or ()) > 1:
+            raise UsageError(
+                "--agent takes an environment's id, and neither logs nor --holdout",
+                next_command=f"infra-gym calibrate --agent {agent} {_ENVIRONMENT}",
+            )
+        identifier = str(logs[0]) if logs else _ENVIRONMENT
+        _search(output, agent, identifier, out or Path(f"{agent}.json"), budget, workers)
+        return
+    if not logs:
+        raise UsageError(
+            "calibrate needs a run log, or --agent",
+            next_command=f"infra-gym probe {_ENVIRONMENT} --target local, then "
+            "infra-gym calibrate LOG",
+        )
+    out = out or Path("calibration.json")
     from infra_gym.cli.compiling import compiling
     from infra_gym.evaluation.calibrate import calibrate as fitted
 
@@ -55,6 +105,26 @@ def calibrate(
         _parameters(found),
         *(_predicted(path, one) for path, one in zip(_names(found), found.holdout, strict=True)),
         *_advice(found, out),
+    )
+
+
+def _search(
+    output: Output, agent: str, identifier: str, out: Path, budget: int, workers: int | None
+) -> None:
+    from infra_gym.evaluation.processes import cores
+    from infra_gym.evaluation.tuning import tune
+
+    with counting(output, f"Searching {agent}") as told:
+        found = tune(agent, identifier, budget=budget, workers=workers or cores(), progress=told)
+    found.write(out)
+    title = (
+        f"{agent} for {found.id}: the best of {found.candidates} in {found.steps} steps, "
+        f"mean reward {found.reward_mean:.4g}"
+    )
+    output.result(
+        {**found.model_dump(mode="json"), "file": out},
+        table("parameter", ">value", rows=found.parameters.items(), title=title),
+        f"Use it with --agent {agent}:{out}",
     )
 
 

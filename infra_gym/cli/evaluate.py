@@ -151,7 +151,7 @@ def evaluate(
     here = arena.target == "sim" and workers is None
     with Signals() as signals, compiling(output.note, simulated=here):
         try:
-            _play(output, _team(output, arena, workers, ray), cases, played, logs, signals)
+            play_cases(output, team_of(output, arena, workers, ray), cases, played, logs, signals)
             ended = _ended(signals)
         finally:
             written = logs.close(ended)
@@ -172,18 +172,29 @@ def evaluate(
         raise typer.Exit(128 + signals.first)
 
 
-def _team(output: Output, arena: Arena, workers: int | None, address: str | None) -> Team:
+def team_of(
+    output: Output, arena: Arena, workers: int | None, address: str | None, *, times: int = 0
+) -> Team:
+    """Who plays: this process, or so many workers of a Ray cluster.
+
+    Args:
+        output: For what is to be told.
+        arena: Which environment.
+        workers: How many; ``None``: this process.
+        address: Of the cluster.
+        times: How often this process plays an episode again that could not be measured.
+    """
     if workers is None:
         from infra_gym.evaluation.evaluate import Alone
 
-        return Alone(arena)
+        return Alone(arena, times=times)
     from infra_gym.distributed.crew import Crew
 
     output.note(f"Starting {workers} workers.")
     return Crew(arena, workers=workers, address=address, verbose=output.debug)
 
 
-def _play(
+def play_cases(
     output: Output,
     team: Team,
     cases: Sequence[Case],

@@ -13,6 +13,7 @@ from infra_gym import __version__
 from infra_gym.cli import (
     backend,
     batch,
+    benchmark,
     calibrate,
     cost,
     doctor,
@@ -27,7 +28,11 @@ from infra_gym.cli import (
     run,
     serve,
     sweep,
+<<<<<<< HEAD
     train,
+=======
+    validate,
+>>>>>>> main
     verify_account,
 )
 
@@ -71,6 +76,8 @@ probe.register(app)
 calibrate.register(app)
 train.register(app)
 evaluate.register(app)
+benchmark.register(app)
+validate.register(app)
 report.register(app)
 serve.register(app)
 app.add_typer(envs.app, name="envs")

@@ -44,6 +44,7 @@ def make(
     dry_run: bool = False,
     fidelity: Fidelity | None = None,
     interval_s: float | None = None,
+    clock: Target | None = None,
     workload: Mapping[str, Any] | None = None,
     action: ActionMode | None = None,
     calibration: str | Path | None = None,
@@ -72,6 +73,8 @@ def make(
         fidelity: Of the simulator, so for ``sim`` only: ``reference`` (default), request by
             request; ``fluid``, by flows: many times faster, and nearly as true.
         interval_s: Another length of a step, in seconds.
+        clock: For ``sim`` only: a target whose interval and time scale hold, so that both can be
+            compared step by step.
         workload: Another load, such as ``{"profile": "constant", "mean_rps": 30}``.
         action: ``delta`` or ``absolute``; default: the definition's.
         calibration: Of the simulator: the file that ``infra-gym calibrate`` wrote.
@@ -111,12 +114,17 @@ def make(
     )
     world: World
     if recording is not None or settings.target == "replay":
-        given = {"interval_s": interval_s, "workload": workload, "fidelity": fidelity}
+        given = {
+            "interval_s": interval_s,
+            "clock": clock,
+            "workload": workload,
+            "fidelity": fidelity,
+        }
         run = _recorded(found, settings, recording, {**given, "calibration": calibration})
         place = recorded_place(run.header, settings)
         world = ReplayWorld(found, run, Path(str(recording)))
     else:
-        place = find_place(found, settings, interval_s, workload)
+        place = find_place(found, settings, interval_s, workload, clock)
         parameters = twin_parameters(found, place, calibration, randomise=randomise)
         world = _world(
             found,

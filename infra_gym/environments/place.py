@@ -40,6 +40,7 @@ def find_place(
     settings: Settings,
     interval_s: float | None,
     workload: Mapping[str, Any] | None,
+    clock: Target | None = None,
 ) -> Place:
     """Where an environment of ``definition`` lives.
 
@@ -48,9 +49,10 @@ def find_place(
         settings: Target and names.
         interval_s: Another length of a step than the definition's, in seconds.
         workload: Another load than the definition's.
+        clock: A target whose interval and time scale hold instead, for the target ``sim``.
 
     Raises:
-        SettingsError: The definition has no such target, or the interval cannot be.
+        SettingsError: The definition has no such target, or the interval or clock cannot be.
         UsageError: The workload cannot be.
     """
     target = settings.target
@@ -63,6 +65,8 @@ def find_place(
             f"{definition.id} has no target {target!r}. Its targets: {', '.join(targets)}.",
             next_command=f'gym.make("{definition.id}", target="{other}"), or --target {other}',
         )
+    if clock is not None:
+        declared = _clock(definition, target, clock)
     interval = declared if interval_s is None else interval_s
     if not isinstance(interval, int | float) or not 0.5 <= interval < float("inf"):
         raise SettingsError(f"interval_s must be at least 0.5 seconds, not {interval!r}")
@@ -71,9 +75,20 @@ def find_place(
         project=settings.project,
         environment=settings.environment or unique_name(definition.id, target),
         interval_s=float(interval),
-        time_scale=definition.scale(target),
+        time_scale=definition.scale(clock or target),
         workload=definition.workload if workload is None else parse_workload(workload),
     )
+
+
+def _clock(definition: Definition, target: Target, clock: Target) -> float:
+    """The interval of another target, for the simulator."""
+    declared = definition.interval_s.get(clock)
+    if target != "sim" or declared is None:
+        raise SettingsError(
+            f"clock={clock!r}: only the target sim can go by another target's clock, of those that "
+            f"{definition.id} has: {', '.join(definition.interval_s)}."
+        )
+    return declared
 
 
 def recorded_place(header: Header, settings: Settings) -> Place:

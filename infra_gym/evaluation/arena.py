@@ -43,6 +43,7 @@ class Arena:
         spend_money: On ``do``: yes, the account may be billed; else the setting of that name.
         steps: At most so many in an episode; ``None`` for all of them.
         workload: Another load than the definition's.
+        clock: Of a simulator: the target whose interval and time scale hold.
         has_log: Whether it can keep a run log.
     """
 
@@ -59,6 +60,7 @@ class Arena:
     spend_money: bool | None = None
     steps: int | None = None
     workload: Mapping[str, Any] | None = None
+    clock: Target | None = None
     has_log: bool = True
 
     @classmethod
@@ -74,6 +76,7 @@ class Arena:
         calibration: Path | None = None,
         randomise: bool = False,
         steps: int | None = None,
+        clock: Target | None = None,
     ) -> Self:
         """The arena of an id, a ``module:Id`` or a YAML file, with the settings of this process.
 
@@ -108,6 +111,7 @@ class Arena:
             budget_usd=settings.budget_usd,
             max_seconds=settings.max_seconds,
             steps=most if steps is None else min(steps, most),
+            clock=clock,
         )
         with suppress(MissingProgramError):  # the workers' machines may have it
             arena.make()  # touches nothing, and refuses what cannot be
@@ -143,6 +147,7 @@ class Arena:
             project=self.project,
             environment=self.environment,
             workload=self.workload,
+            clock=self.clock,
             action=self.action,
             fidelity=self.fidelity,
             calibration=self.calibration,

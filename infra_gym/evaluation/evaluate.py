@@ -13,12 +13,12 @@ import tempfile
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from infra_gym.agents import make_agent
-from infra_gym.errors import EpisodeOverError, UsageError
+from infra_gym.errors import EpisodeOverError, MetricsError, NotReadyError, UsageError
 from infra_gym.evaluation.arena import Arena
 from infra_gym.worlds.live import LiveWorld
 
@@ -156,6 +156,29 @@ class Player:
         result = self._episode(case)
         return Played(case, result, self._arena.environment, self._log.lines() if self._log else ())
 
+    def insist(self, case: Case, *, times: int) -> Played:
+        """Play an episode; where it could not be measured, once more from its beginning.
+
+        Args:
+            case: The episode.
+            times: How often at most, after the first.
+
+        Raises:
+            InfraGymError: As :meth:`play`, or it could not be measured so many times.
+        """
+        lost: list[str] = []
+        while True:
+            try:
+                return replace(self.play(case), lost=tuple(lost))
+            except (MetricsError, NotReadyError) as error:
+                if len(lost) == times or self._stopped.is_set():
+                    raise
+                lost.append(
+                    f"{case.contestant.name}, seed {case.seed}, is played again: {error.message}"
+                )
+                if self._log:
+                    self._log.forget()
+
     def stop(self) -> None:
         """End the episode with its current step; a live one's Terraform stops, gently at first."""
         self._stopped.set()
@@ -202,17 +225,19 @@ class Alone:
 
     Args:
         arena: Which environment.
+        times: How often an episode that could not be measured is played again.
     """
 
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, arena: Arena, *, times: int = 0) -> None:
         self._arena = arena
+        self._times = times
         self._player = Player(arena)
         self._closed = False
 
     def play(self, cases: Sequence[Case]) -> Generator[Played, None, None]:
         """See :class:`Team`; here they come back in order."""
         for case in cases:
-            yield self._player.play(case)
+            yield self._player.insist(case, times=self._times)
 
     def interrupt(self) -> None:
         """See :class:`Team`."""
@@ -275,13 +300,20 @@ class _Tail:
         self._folder = Path(tempfile.mkdtemp(prefix="infra-gym-"))
         self.path = self._folder / "run.jsonl"
         self._file: IO[str] | None = None
+        self._kept: tuple[str, ...] = ()
+
+    def forget(self) -> None:
+        """Leave out what was written since the last reading, but for the log's header."""
+        headers = [line for line in self.lines() if '"kind":"header"' in line[:40]]
+        self._kept = tuple(headers)
 
     def lines(self) -> tuple[str, ...]:
         """What was written since the last reading; the environment writes whole lines."""
         if self._file is None:
             self._file = self.path.open(encoding="utf-8")
             self._remove()
-        return tuple(self._file.read().splitlines())
+        kept, self._kept = self._kept, ()
+        return (*kept, *self._file.read().splitlines())
 
     def close(self) -> None:
         if self._file is not None:

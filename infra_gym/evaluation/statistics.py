@@ -115,17 +115,21 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
     return sorted(front, key=lambda name: points[name])
 
 
-def rank_correlation(one: ArrayLike, other: ArrayLike, *, seed: int = 0) -> Interval:
+def rank_correlation(one: ArrayLike, other: ArrayLike, *, seed: int = 0) -> Interval | None:
     """Spearman's rank correlation of the same cells in two places, and its interval.
 
+    ``None`` where all cells of one place are alike, so that there is nothing to rank.
+
     Args:
-        one: A number for each cell; at least 3, and not all the same.
+        one: A number for each cell.
         other: The same cells' elsewhere.
         seed: Of the bootstrap's draws of cells.
     """
     pairs = np.stack([np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)])
     rng = np.random.default_rng(seed)
     value = _spearman(pairs)
+    if np.isnan(value):
+        return None
     values = [_spearman(pairs[:, chosen]) for chosen in _drawn(pairs.shape[1], rng)]
     low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high))

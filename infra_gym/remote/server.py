@@ -295,7 +295,10 @@ class Connection(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Obey what was received, as far as it goes without waiting."""
-        self._again = None
+        if self._again is not None:
+            # Else a turn that was put off would come amid a call, and have it done twice.
+            self._again.cancel()
+            self._again = None
         if self._lost:
             return
         conversation = self._conversation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Literal
 
@@ -96,6 +97,12 @@ class WebApp:
         """Where its clock stands, seconds."""
         now_s: float = self._apps.clock.item(0, queue.NOW)
         return now_s
+
+    def branch(self) -> WebApp:
+        """Another app in the same state, with the same future: what one does the other is not."""
+        twin = copy.copy(self)
+        twin._apps = queue.Apps._make(array.copy() for array in self._apps)  # noqa: SLF001 - its own
+        return twin
 
     def advance(self, until_s: float, replicas: int) -> Counts:
         """Ask for a number of replicas now, and let time pass until ``until_s``.

@@ -94,7 +94,7 @@ _SCALING = Recipe(
     rollout=64,
 )
 _BATCH = Recipe(
-    steps=1_300_000,
+    steps=850_000,
     arguments=(  # what scores rows plays with any number of them, and of jobs
         {"decision": "head", "backfill": "easy", "jobs": 128, "max_queue": 32},
     ),
@@ -104,9 +104,11 @@ _BATCH = Recipe(
     hidden=(16,),
     gamma=1.0,
     trace=0.99,
-    learning_rate=3e-3,
+    learning_rate=4e-3,
     rollout=128,
-    batch=8192,
+    batch=2048,
+    epochs=5,
+    entropy=0.0,
 )
 _ANY = Recipe(steps=200_000, batch=256, rollout=128)
 

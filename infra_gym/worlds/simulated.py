@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -97,6 +98,18 @@ class SimulatedWorld:
         return self._reading(
             self._app.measure(until_s, controls[self._inputs.control], self._asked)
         )
+
+    def branch(self) -> SimulatedWorld:
+        """Another world in the same state, with the same arrivals and chances ahead of it.
+
+        Raises:
+            NotReadyError: ``reset`` was not called.
+        """
+        if self._app is None:
+            raise NotReadyError("branch before reset", next_command="call env.reset() first")
+        twin = copy.copy(self)
+        twin._app = self._app.branch()  # noqa: SLF001 - its own
+        return twin
 
     def close(self, *, keep: bool = False) -> None:  # noqa: ARG002
         """Nothing was made."""

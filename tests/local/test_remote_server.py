@@ -383,6 +383,7 @@ def test_a_minute_of_nonsense(processes: int, caplog: pytest.LogCaptureFixture) 
         after = held()
         print(f"{sessions} sessions; before {before}, after {after}")
         assert after["memory"] < before["memory"] + (20 << 20) * processes
+        assert not [record.getMessage() for record in caplog.records if record.name == "asyncio"]
 
 
 def talk_nonsense(running: Running, chance: random.Random, seconds: float) -> int:

@@ -8,7 +8,14 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 
-from infra_gym.errors import EpisodeOverError, SettingsError, UnknownNameError, UsageError
+from infra_gym.errors import (
+    EpisodeOverError,
+    LayerFailedError,
+    SettingsError,
+    StaleMetricsError,
+    UnknownNameError,
+    UsageError,
+)
 from infra_gym.evaluation.arena import LONGEST_NAME, Arena
 from infra_gym.evaluation.evaluate import Alone, Case, Contestant, Player, cases_of
 
@@ -140,3 +147,41 @@ def test_own_files_are_named_by_their_whole_path(tmp_path):
 def test_an_episode_is_never_longer_than_the_definitions(tmp_path):
     whole = arena(steps=None)
     assert arena(steps=10**6).steps == whole.steps == gym.spec(ID).max_episode_steps
+
+
+class Faulty(Player):
+    """Its first episodes cannot be measured."""
+
+    def __init__(self, failures, error, **arguments):
+        super().__init__(arena(**arguments))
+        self._left, self._error = failures, error
+
+    def _episode(self, case):
+        if self._left:
+            self._left -= 1
+            self._env.reset(seed=case.seed)
+            self._env.step(0)
+            raise self._error
+        return super()._episode(case)
+
+
+def test_an_episode_that_could_not_be_measured_is_played_again_and_logged_once():
+    player = Faulty(2, StaleMetricsError("no new sample"))
+    played = player.insist(case(), times=2)
+    kinds = [line.split('"')[3] for line in played.log]
+    after = player.play(case(seed=2))
+    player.close()
+    assert kinds == ["header", "reset", *["step"] * 5]
+    assert [line.split('"')[3] for line in after.log] == ["reset", *["step"] * 5]
+    assert played.lost == ("random, seed 1, is played again: no new sample",) * 2
+
+
+@pytest.mark.parametrize(
+    ("failures", "error"),
+    [(3, StaleMetricsError("no new sample")), (1, LayerFailedError("broken"))],
+)
+def test_what_fails_too_often_or_otherwise_is_an_error(failures, error):
+    player = Faulty(failures, error)
+    with pytest.raises(type(error)):
+        player.insist(case(), times=2)
+    player.close()

@@ -87,3 +87,4 @@ def test_rank_correlation_is_spearmans():
     assert found.value == pytest.approx(stats.spearmanr(one, other).statistic)
     assert found.low < found.value < found.high
     assert rank_correlation([1, 2, 3, 4], [10, 20, 30, 40]).value == pytest.approx(1)
+    assert rank_correlation([1, 2, 3, 4], [7, 7, 7, 7]) is None

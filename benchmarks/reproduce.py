@@ -1,0 +1,69 @@
+"""Train, tune and compare, from nothing to the benchmark's file: what `make reproduce` does.
+
+    python benchmarks/reproduce.py [--folder reproduced] [--models 10] [--seeds 100] [--steps N]
+
+Trains a policy of the environment's recipe several times, each with a seed of its own, on the loads
+for training; searches the rules on the loads for tuning; lets all of them play the held-out loads.
+Without the extra ``train`` the rules play alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+ENVIRONMENT = "SimpleK8sWebApp-v0"
+RULES = ("hpa:tuned", "threshold:tuned", "fixed:tuned", "hpa", "threshold", "predictive", "random")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, default=Path("reproduced"))
+    parser.add_argument("--models", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=2_000_000, help="of each training")
+    parser.add_argument("--seeds", type=int, default=100)
+    arguments = parser.parse_args()
+    began = time.monotonic()
+    agents = [name for name in RULES if name != "predictive" or find_spec("statsmodels")]
+    if find_spec("stable_baselines3"):
+        models = arguments.folder / "ppo"
+        train(models, arguments.models, arguments.steps)
+        agents.insert(3, str(models))
+        print(f"trained in {time.monotonic() - began:.0f} s", flush=True)
+    else:
+        print("stable-baselines3 is not installed: the rules play alone", flush=True)
+    out = arguments.folder / "results.json"
+    command = [
+        *(sys.executable, "-m", "infra_gym", "benchmark", ENVIRONMENT, "--agents"),
+        *(",".join([*agents, "oracle"]), "--seeds", str(arguments.seeds), "--out", str(out)),
+    ]
+    subprocess.run(command, check=True)
+    print(f"{time.monotonic() - began:.0f} s in all")
+
+
+def train(folder: Path, models: int, steps: int) -> None:
+    """Train ``models`` policies; those that are there already are kept."""
+    from infra_gym.training import Plan
+    from infra_gym.training import train as trained
+
+    from infra_gym.workloads.splits import complete, loads_of
+
+    loads = [complete(load) for load in loads_of("training").workloads.values()]
+    for seed in range(1, models + 1):
+        place = folder / f"seed-{seed:02}"
+        if (place / "model.zip").exists():
+            continue
+        began = time.monotonic()
+        plan = Plan.make(ENVIRONMENT, algorithm="ppo", seed=seed, steps=steps, workloads=loads)
+        trained(plan, place)
+        print(f"model {seed} of {models}: {time.monotonic() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
