@@ -1,15 +1,10 @@
 """Agents: what acts in an environment, and the registry that makes them by name.
 
-<<<<<<< HEAD
-``random``, ``fixed``, ``threshold`` and ``hpa`` take no training, nor do ``knative``, which is for
-functions, and ``batch``, which is for BatchScheduling-v0. A path that ends with ``.zip`` is that of
-a model that ``infra-gym train`` wrote::
-=======
 ``random``, ``fixed``, ``threshold``, ``hpa`` and ``predictive`` take no training, nor do
 ``knative``, which is for functions, and ``batch``, which is for BatchScheduling-v0; ``oracle``
 knows the future, in simulators. After a colon comes a file with parameters, as
-``infra-gym calibrate --agent NAME`` writes it::
->>>>>>> main
+``infra-gym calibrate --agent NAME`` writes it. A path that ends with ``.zip`` is that of a model
+that ``infra-gym train`` wrote::
 
     agent = make_agent("hpa", target=0.5)
     agent = make_agent("threshold:threshold.json")
@@ -54,12 +49,8 @@ def make_agent(name: str, **parameters: Any) -> Agent:
     """An agent by name.
 
     Args:
-<<<<<<< HEAD
-        name: One of :func:`agent_names`, or the path of a trained model.
-=======
         name: One of :func:`agent_names`, or one with ``:FILE`` after it, whose parameters hold
-            where ``parameters`` says nothing else.
->>>>>>> main
+            where ``parameters`` says nothing else; or the path of a trained model.
         parameters: What the agent's class takes; text is read as numbers.
 
     Raises:
@@ -67,12 +58,9 @@ def make_agent(name: str, **parameters: Any) -> Agent:
         UsageError: The agent has no such parameter, or it cannot have this value; the model cannot
             be read.
     """
-<<<<<<< HEAD
     if name.endswith(MODEL_SUFFIX):
         return _trained(name, parameters)
-=======
     name, _, file = name.partition(":")
->>>>>>> main
     if name not in _AGENTS:
         raise UnknownNameError("agent", name, _AGENTS)
     if file:

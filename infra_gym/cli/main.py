@@ -28,11 +28,8 @@ from infra_gym.cli import (
     run,
     serve,
     sweep,
-<<<<<<< HEAD
     train,
-=======
     validate,
->>>>>>> main
     verify_account,
 )
 

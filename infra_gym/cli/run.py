@@ -51,14 +51,11 @@ def run(
         str, typer.Argument(metavar="ID", help="An environment's id, or the path of a YAML file.")
     ],
     agent: Annotated[
-<<<<<<< HEAD
         str,
         typer.Option(
-            help="random, fixed, threshold, hpa or knative, or the path of a trained model.zip."
+            help="random, fixed, threshold, hpa, predictive, oracle or knative, or the path of a "
+            "trained model.zip."
         ),
-=======
-        str, typer.Option(help="random, fixed, threshold, hpa, predictive, oracle or knative.")
->>>>>>> main
     ] = "hpa",
     parameter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="The agent's; repeatable.")
