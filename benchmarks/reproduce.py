@@ -31,13 +31,13 @@ def main() -> None:
     arguments = parser.parse_args()
     began = time.monotonic()
     agents = [name for name in RULES if name != "predictive" or find_spec("statsmodels")]
-    if find_spec("stable_baselines3"):
+    if find_spec("stable_baselines3") and find_spec("infra_gym.training"):
         models = arguments.folder / "ppo"
         train(models, arguments.models, arguments.steps)
         agents.insert(3, str(models))
         print(f"trained in {time.monotonic() - began:.0f} s", flush=True)
     else:
-        print("stable-baselines3 is not installed: the rules play alone", flush=True)
+        print("there is nothing to train with: the rules play alone", flush=True)
     out = arguments.folder / "results.json"
     command = [
         *(sys.executable, "-m", "infra_gym", "benchmark", ENVIRONMENT, "--agents"),

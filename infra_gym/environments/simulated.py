@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from infra_gym.definitions.catalog import find_definition
 from infra_gym.environments.calibration import twin_parameters
+from infra_gym.environments.column_task import ColumnMoves, ColumnOutcome, ColumnTask
 from infra_gym.environments.place import find_place
 from infra_gym.environments.vector import (
     Generators,
@@ -25,7 +26,6 @@ from infra_gym.environments.vector import (
 )
 from infra_gym.errors import SettingsError, did_you_mean
 from infra_gym.settings import Target, load_settings
-from infra_gym.task.columns import ColumnMoves, ColumnOutcome, ColumnTask
 from infra_gym.task.controls import ActionMode
 from infra_gym.worlds.base import ResetMode
 from infra_gym.worlds.columns import ColumnWorld
@@ -250,7 +250,7 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         return self._task.outcome(
             measured,
             moves.controls,
-            None if self._last is None else self._last.metrics,
+            self._last,
             seconds=until_s - since_s,
             last_action=moves.last_action,
             clipped=moves.clipped,

@@ -1,14 +1,15 @@
 """The web app's fluid form: what the reference does request by request, in a few flows a step.
 
-A step is cut into a few spans, unless its load is low, and at every time at which a replica becomes
-ready. In a span the load is what the workload's curve says, and all ready replicas are alike:
-random balancing gives each a Poisson stream of its own. The state is the mean number of requests in
-a replica, and it moves by the pointwise stationary fluid flow approximation (W.-P. Wang, D. Tipper
-and S. Banerjee, "A simple approximation for modeling nonstationary queues", INFOCOM 1996): what a
-replica serves, refuses and how long its requests take are at every time those of a queue in steady
-state with this mean number (:mod:`~infra_gym.simulators.webapp_fluid_queue`). A steady load is thus
-met as theory has it, an overload fills the queue at the rate of what is too much, and a change of
-replicas takes the work that waits along.
+A step is cut into a few spans, and at every time at which a replica becomes ready, unless its load
+is low: then it is one span, with the replicas that are ready at its end. In a span the load is what
+the workload's curve says, and all ready replicas are alike: random balancing gives each a Poisson
+stream of its own. The state is the mean number of requests in a replica, and it moves by the
+pointwise stationary fluid flow approximation (W.-P. Wang, D. Tipper and S. Banerjee, "A simple
+approximation for modeling nonstationary queues", INFOCOM 1996): what a replica serves, refuses and
+how long its requests take are at every time those of a queue in steady state with this mean number
+(:mod:`~infra_gym.simulators.webapp_fluid_queue`). A steady load is thus met as theory has it, an
+overload fills the queue at the rate of what is too much, and a change of replicas takes the work
+that waits along.
 
 The implicit Euler rule takes a span at a time: with x requests before, arrivals a, answers s(y) and
 refusals b(y), the number after is the y for which y + dt (s(y) + a b(y)) = x + dt a. Its left side
@@ -255,11 +256,25 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
         mean += rates[curve, each] / SPANS
         highest = max(highest, rates[curve, each])
     taking = min(states[place, READY], float(wanted))
-    calm = states[place, INSIDE] <= rules[CALM_NUMBER] and highest <= rules[CALM_RATE] * taking
+    calm = (
+        states[place, INSIDE] <= rules[CALM_NUMBER]
+        and highest <= rules[CALM_RATE] * taking
+        and states[place, LEAVING] == 0
+        and taking > 0
+    )
+    if calm:  # the whole step is one span, with the replicas that are there at its end
+        if changes:
+            changes = False
+            _scale(states, place, wanted, change_s, rules)
+        if states[place, SETTLED] < states[place, MOVED]:
+            _look(states, place, end_s, table)
+        if states[place, LEAVING] > 0 and states[place, READY] > 0:
+            states[place, INSIDE] += states[place, LEAVING] / states[place, READY]
+            states[place, LEAVING] = states[place, DRAINS] = 0.0
     while span < SPANS:
         rate = rates[curve, first + span]
         span += 1
-        if calm:  # the whole step is one span
+        if calm:
             rate, span = mean, SPANS
         elif span % 2 == 1 and abs(rates[curve, first + span] - rate) <= _ALIKE * rate:
             rate = (rate + rates[curve, first + span]) / 2
@@ -311,7 +326,7 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
                 _look(states, place, now_s, table)
     if changes:
         _scale(states, place, wanted, end_s, rules)
-    if states[place, SETTLED] < states[place, MOVED]:
+    if states[place, SETTLED] < states[place, MOVED] and not calm:
         _look(states, place, end_s, table)
     states[place, TICK], states[place, BUSY] = tick + 1, busy_s
     states[place, FLYING] = min(states[place, FLYING], accounted)

@@ -41,6 +41,7 @@ class LayerInputs:
         layers: Sequence[str],
         record: LayerRecord | None,
         touch: bool,
+        partly: bool = False,
     ) -> dict[str, Any]:
         """The values of a layer's variables, with wires where outputs belong.
 
@@ -50,6 +51,7 @@ class LayerInputs:
             layers: All layers of the stack, in declared order.
             record: What the ledger has of the layer.
             touch: Reserve ports and write files that are needed.
+            partly: Leave out what has no value yet.
 
         Raises:
             InfraGymError: As :func:`~infra_gym.stack.wiring.wire`.
@@ -63,7 +65,7 @@ class LayerInputs:
             run_variables=self._run_variables.of(layer, touch=touch),
             from_shell=from_shell(),
         )
-        return wire(layer, self._modules[layer].variables, sources)
+        return wire(layer, self._modules[layer].variables, sources, partly=partly)
 
     def secrets_from_shell(self, layer: str) -> dict[str, str]:
         """Secret variables of the layer that the user's shell sets."""

@@ -483,14 +483,14 @@ class Stack:
     ) -> dict[str, dict[str, Any]]:
         """What an apply would give the variables of layers, by layer; touches nothing.
 
-        Defaults are in it; what comes from another layer's output is not.
+        Defaults are in it; what comes from another layer's output, or has no value yet, is not.
 
         Args:
             layers: Which.
             inputs: Explicit values, by layer and variable.
 
         Raises:
-            InfraGymError: An input is wrong or missing.
+            InfraGymError: An input is wrong.
         """
         self._records()
         given = by_layer(inputs, self.layers)
@@ -498,7 +498,7 @@ class Stack:
         for layer in self._choose(layers, self.layers):
             variables = self._modules[layer].variables
             defaults = {name: one.default for name, one in variables.items() if not one.required}
-            wired = self._wired(layer, given.get(layer, {}), touch=False)
+            wired = self._wired(layer, given.get(layer, {}), touch=False, partly=True)
             values = {name: one for name, one in wired.items() if not wires_in(one)}
             found[layer] = {**defaults, **values}
         return found
@@ -617,7 +617,9 @@ class Stack:
         """Full names, from full or short ones."""
         return [*known] if layers is None else [full_name(name, known) for name in layers]
 
-    def _wired(self, layer: str, given: Mapping[str, Any], *, touch: bool = True) -> dict[str, Any]:
+    def _wired(
+        self, layer: str, given: Mapping[str, Any], *, touch: bool = True, partly: bool = False
+    ) -> dict[str, Any]:
         secrets = self._runs.secrets[layer]
         secrets |= {n: v for n, v in given.items() if self._modules.is_secret(layer, n)}
         return self._inputs.wired(
@@ -626,6 +628,7 @@ class Stack:
             layers=self._all_layers(),
             record=self._runs.records.get(layer),
             touch=touch,
+            partly=partly,
         )
 
     def _order(self, wired: Mapping[str, Mapping[str, Any]]) -> Order:

@@ -68,8 +68,16 @@ class Sources:
     run_variables: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
 
 
-def wire(layer: str, variables: Mapping[str, Variable], sources: Sources) -> dict[str, Any]:
+def wire(
+    layer: str, variables: Mapping[str, Variable], sources: Sources, *, partly: bool = False
+) -> dict[str, Any]:
     """The values of a layer's variables, with a :class:`Wire` where an output belongs.
+
+    Args:
+        layer: The layer.
+        variables: What it declares.
+        sources: Where values may come from.
+        partly: Leave out what has no source.
 
     Raises:
         UnknownNameError: An explicit value for a variable that the layer does not have.
@@ -87,7 +95,12 @@ def wire(layer: str, variables: Mapping[str, Variable], sources: Sources) -> dic
             )
     values: dict[str, Any] = {}
     for name, variable in variables.items():
-        found = _source(layer, variable, sources)
+        try:
+            found = _source(layer, variable, sources)
+        except StackError:
+            if not partly:
+                raise
+            continue
         if found is not _NOTHING:
             values[name] = found
     return values

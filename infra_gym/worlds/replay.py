@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from infra_gym.cost import Bill
 from infra_gym.definitions.models import Definition, FormulaMetric
 from infra_gym.errors import DivergedError, EpisodeOverError, NotReadyError, UsageError
 from infra_gym.recording import Episode, Reset, Run, Step
@@ -14,7 +15,7 @@ from infra_gym.worlds.base import Reading, ResetMode
 # What the environment tells itself, from the reading and the task.
 # And why the recorded episode was cut short: here it ends because there is no more of it.
 _NOT_NOTES = frozenset(
-    {"by_label", "empty", "cost_usd", "controls", "clipped", "tick", "truncated_because"}
+    {"by_label", "empty", "cost_usd", "controls", "clipped", "tick", "bill", "truncated_because"}
 )
 
 
@@ -121,6 +122,7 @@ class ReplayWorld:
             values={name: one for name, one in line.metrics.items() if name in self._measured},
             by_label=info.get("by_label", {}),
             empty=frozenset(info.get("empty", ())) & self._measured,
+            bill=Bill(**info["bill"]) if "bill" in info else None,
             notes={
                 **{key: one for key, one in info.items() if key not in _NOT_NOTES},
                 **told,

@@ -88,8 +88,10 @@ def test_it_makes_a_vector(name):
 
 
 def test_an_unknown_target_or_setting_says_what_there_is():
-    with pytest.raises(SettingsError, match="has no target 'replay'"):
-        gym.make("SimpleK8sWebApp-v0", target="replay")
+    with pytest.raises(SettingsError, match="'moon' is not allowed"):
+        gym.make("SimpleK8sWebApp-v0", target="moon")
+    with pytest.raises(SettingsError, match="has no target 'local'"):
+        gym.make("SizedK8sWebApp-v0", target="local")
     with pytest.raises(SettingsError, match="interval_s must be at least"):
         gym.make("SimpleK8sWebApp-v0", target="sim", interval_s=0)
     with pytest.raises(SettingsError, match="action cannot be"):

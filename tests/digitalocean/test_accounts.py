@@ -125,6 +125,7 @@ def test_no_command_bills_unasked(program, mine, command):
         assert "4 node s-2vcpu-2gb" in told["error"]["message"]
 
 
+@pytest.mark.slow
 def test_a_budget_that_does_not_last_is_refused_before_anything_is_made(program, mine):
     arguments = ("run", ID, "--target", "do", "--yes", "--budget-usd", "0.01")
     code, told = program.run(mine, *arguments)
@@ -146,6 +147,7 @@ def test_the_cost_is_told_with_and_without_an_account(program, mine):
     assert mine.left() == []
 
 
+@pytest.mark.slow
 def test_a_script_says_yes_in_its_own_words(monkeypatch, tmp_path, mine):
     monkeypatch.setenv("DIGITALOCEAN_TOKEN", "any")
     monkeypatch.setenv("DIGITALOCEAN_API_URL", mine.url)

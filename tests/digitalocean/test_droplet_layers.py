@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from infra_gym.clouds.digitalocean import DigitalOcean
+from infra_gym.clouds.digitalocean_runs import find_runs
 from infra_gym.testing.digitalocean import Durations, FakeDigitalOcean, Resource, networks
 from tests.digitalocean import cloud_init
 from tests.digitalocean.bare import RUN, Bare
@@ -20,6 +25,7 @@ from tests.digitalocean.openapi import DESCRIPTION, Description
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.usefixtures("needs_provider")]
 
 APPS = Path(__file__).resolve().parents[2] / "infra_gym/apps"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/04-own-cluster/own_cluster.py"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl run"
 HERE = ["192.0.2.7/32"]
 PROGRAM = "/usr/local/sbin/infra-gym-droplet"
@@ -154,6 +160,11 @@ def test_every_layer_of_droplets_from_nothing_to_nothing(bare, fake, schema):
         inputs = {**core, **support, "apps_folder": str(APPS)}
         for done in [pool.submit(chain, bare, account, inputs) for chain in CHAINS]:
             done.result()
+    (run,) = find_runs(DigitalOcean("any", fake.url))
+    assert run.title == core["name"]
+    assert {thing.kind for thing in run.things} == {
+        *("droplets", "firewalls", "projects", "ssh_keys", "tags", "vpcs")
+    }
     bare.change("support", **{**door, "ssh_from": ["192.0.2.8/32"]})
     assert account.let_in("bastion") == {("tcp", "22", "192.0.2.8/32")}
     bare.run("support", "destroy", "-auto-approve")
@@ -204,3 +215,27 @@ def test_the_door_is_never_left_open(bare, wrong, words):
     given = {**dict.fromkeys(names, "x"), "ssh_from": HERE, "ssh_public_key": KEY}
     with pytest.raises(AssertionError, match=words):
         bare.run("support", "plan", "-input=false", apps_folder=str(APPS), **{**given, **wrong})
+
+
+@pytest.mark.parametrize("cluster", ["kubernetes", "nomad"])
+def test_the_example_tells_what_it_would_make(fake, tmp_path, cluster):
+    (tmp_path / "run-key.pub").write_text(KEY)
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("INFRA_GYM_")},
+        "DIGITALOCEAN_TOKEN": "any",
+        "DIGITALOCEAN_API_URL": fake.url,
+        "INFRA_GYM_DATA_FOLDER": str(tmp_path / "data"),
+    }
+    done = subprocess.run(
+        [sys.executable, EXAMPLE, "--ssh-from", HERE[0], "--cluster", cluster, "--nodes", "3"],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    node = {"kubernetes": "minion", "nomad": "client"}[cluster]
+    assert f"digitalocean_droplet.{node}[2]" in done.stdout
+    assert fake.left() == []

@@ -307,7 +307,9 @@ def test_a_volume_goes_only_when_no_droplet_has_it(fake, client):
 
 
 def test_keys_are_known_before_droplets_take_them(fake, client):
-    assert refused(client.droplets.create, {**DROPLET, "ssh_keys": ["no"]}) == "not_found"
+    assert (
+        refused(client.droplets.create, {**DROPLET, "ssh_keys": ["no"]}) == "unprocessable_entity"
+    )
     body = {"name": "run", "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA run"}
     key = client.ssh_keys.create(body)["ssh_key"]
     make_droplet(client, ssh_keys=[key["fingerprint"]])

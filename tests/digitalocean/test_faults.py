@@ -21,7 +21,7 @@ from infra_gym.stack import Stack
 from infra_gym.testing.digitalocean import Durations, FakeDigitalOcean
 from tests.digitalocean.conftest import LAYERS
 
-pytestmark = [pytest.mark.usefixtures("needs_provider")]
+pytestmark = [pytest.mark.timeout(400), pytest.mark.usefixtures("needs_provider")]
 
 CORE, CLUSTER = "do/core", "do/managed-k8s"
 OpenStack = Callable[..., Stack]
@@ -189,7 +189,7 @@ def test_a_run_whose_token_expires_goes_on_with_another(fake, open_stack, tmp_pa
 
 
 def wait_for(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

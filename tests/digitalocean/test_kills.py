@@ -66,7 +66,7 @@ class Zygote:
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps({"number": number, **order}) + "\n")
             self._process.stdin.flush()
-        return answer.result(timeout=300)
+        return answer.result(timeout=500)
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -171,7 +171,7 @@ def kill_at(zygote: Zygote, folder: Path, chosen: Iterable[tuple[int, After]]) -
     return sum(death.result() for death in deaths)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_sample_of_the_kill_points(zygote, tmp_path):
     chosen = sorted(random.Random(5).sample(range(1, POINTS + 1), SAMPLE))
     assert (

@@ -160,6 +160,7 @@ def test_the_meter_never_states_less_and_hardly_more(run, fake, clock, seed):
         assert float(owed) - 0.005 <= metered <= float(owed) + 0.005 + late
 
 
+@pytest.mark.slow
 def test_nothing_of_others_is_metered(run, fake, clock):
     run.make()
     other = {"name": "mine", "region": "nyc3", "size": "s-8vcpu-16gb", "image": "debian-12-x64"}
@@ -168,6 +169,7 @@ def test_nothing_of_others_is_metered(run, fake, clock):
     assert run.metering.look().usd_per_hour == pytest.approx(0.03571 + 0.02679)
 
 
+@pytest.mark.slow
 def test_an_account_that_does_not_answer_is_waited_for(run, fake, clock):
     run.make()
     run.watch(400)

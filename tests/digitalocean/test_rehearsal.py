@@ -20,7 +20,7 @@ KUBECONFIG = os.environ.get("INFRA_GYM_TEST_KUBECONFIG")
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.usefixtures("needs_provider"),
     pytest.mark.skipif(not KUBECONFIG, reason="INFRA_GYM_TEST_KUBECONFIG names no kubeconfig"),
 ]
@@ -86,7 +86,7 @@ def test_a_run_that_is_killed_among_its_pods_is_swept(tmp_path):
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=500,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -141,6 +141,7 @@ def test_what_went_well_is_verified(fake, clock):
     assert document["seconds"] >= 400 + 3 * 60
 
 
+@pytest.mark.slow
 def test_what_is_still_billed_is_not_verified(fake, clock):
     done = verify(fake, clock)
     done.play.env.bill = Bill(usd=0.02, usd_per_hour=0.003)
@@ -148,6 +149,7 @@ def test_what_is_still_billed_is_not_verified(fake, clock):
     assert done.document()["still_billed_usd_per_hour"] == 0.003
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", ["reset", "step", "interrupt", "budget", "once", "close"])
 def test_nothing_is_left_on_any_path(fake, clock, fails):
     done = verify(fake, clock, fails)
@@ -159,6 +161,7 @@ def test_nothing_is_left_on_any_path(fake, clock, fails):
     assert bool(done.swept) == (fails == "close")
 
 
+@pytest.mark.slow
 def test_what_will_not_go_is_told(fake, clock):
     fake.account.durations.cluster_delete_s = 1e9
     done = verify(fake, clock, "close")
@@ -167,6 +170,7 @@ def test_what_will_not_go_is_told(fake, clock):
     assert done.problem == "the VPC would not go"
 
 
+@pytest.mark.slow
 def test_others_are_left_alone(fake, clock):
     theirs = NAME.replace(digest_of("p", "e"), "00000000")
     networks.create_vpc(fake.account, {"name": theirs, "region": "fra1"})

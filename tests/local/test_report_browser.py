@@ -65,7 +65,11 @@ class Browser:
         self.said: list[str] = []
         self.asked_for: list[str] = []
         self._numbers = itertools.count(1)
-        port, path = self._address(folder / "DevToolsActivePort")
+        self._port = folder / "DevToolsActivePort"
+        self._socket: Any = None
+
+    def connect(self) -> None:
+        port, path = self._address(self._port)
         self._socket = websocket.create_connection(f"ws://127.0.0.1:{port}{path}", timeout=60)
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         attached = self._call("Target.attachToTarget", targetId=target, flatten=True)
@@ -138,7 +142,8 @@ class Browser:
 
     def close(self) -> None:
         children = psutil.Process(self._process.pid).children(recursive=True)
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
         self._process.terminate()
         try:
             self._process.wait(20)
@@ -152,8 +157,11 @@ class Browser:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     made = Browser(tmp_path_factory.mktemp("browser"))
-    yield made
-    made.close()
+    try:
+        made.connect()
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +178,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("width", [390, 768, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_is_readable(browser: Browser, page: Path, width: int, scheme: str) -> None:

@@ -94,8 +94,10 @@ def create(account: Account, body: dict[str, Any]) -> Resource:
     image = body.get("image")
     if isinstance(image, int):
         body = {**body, "image": _slug(image)}
+    known = {one for key in account.all_of("key") for one in (key.id, key.body["fingerprint"])}
     for key in body.get("ssh_keys") or []:
-        find_key(account, str(key))
+        if str(key) not in known:
+            raise unprocessable(f"{key} are invalid key identifiers for Droplet creation.")
     return add(account, body, boot_s=account.durations.droplet_boot_s, billed_at_once=True)
 
 

@@ -99,6 +99,7 @@ def test_without_ray_workers_are_refused_with_what_to_type(monkeypatch):
     assert 'Next: pip install "infra-gym[ray]"' in answer.stderr
 
 
+@pytest.mark.slow  # its first compilation
 def test_the_fluid_form_is_evaluated():
     forms = ("reference", "fluid")
     answers = [

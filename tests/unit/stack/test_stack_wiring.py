@@ -148,3 +148,11 @@ def test_placeholders_inside_collections():
     value = {"a": Wire("x/y", "z"), "b": 3}
     assert fill_typed(value, "map(list(string))", output) == {"a": [], "b": 3}
     assert fill_typed([Wire("x/y", "z")], "list(number)", output) == [1]
+
+
+def test_what_has_no_source_may_be_left_out():
+    variables = {"size": variable("size", default="small"), "key": variable("key")}
+    sources = Sources(given={"size": "large"})
+    with pytest.raises(StackError, match="key"):
+        wire("local/a", variables, sources)
+    assert wire("local/a", variables, sources, partly=True) == {"size": "large"}

@@ -99,6 +99,17 @@ def test_a_step_that_failed_fails_again(recording: Path, tmp_path: Path) -> None
         play(replay(path), 3, (2,))
 
 
+def test_what_an_account_was_billed_is_the_cost_again(recording: Path, tmp_path: Path) -> None:
+    path = tmp_path / "billed.jsonl"
+    lines = [json.loads(line) for line in recording.read_text().splitlines()[:4]]
+    for number, line in enumerate(lines[1:]):
+        line["info"]["bill"] = {"usd": 0.5 + 0.25 * number, "usd_per_hour": 0.75, "waiting": 0}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    infos = [info for *_, info in play(replay(path), 3, ACTIONS[:2])]
+    assert [info["cost_usd"] for info in infos] == [0.25, 0.25]
+    assert infos[-1]["bill"] == {"usd": 1.0, "usd_per_hour": 0.75, "waiting": 0}
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [

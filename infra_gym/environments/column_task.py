@@ -1,6 +1,8 @@
 """A task over many environments at once: each number equals the single :class:`Task`'s.
 
-A column is an array with one entry an environment.
+A column is an array with one entry an environment. Compiled code evaluates the formulas and reward
+terms; where one has a function of which libraries differ in the last bit, NumPy and the C library
+do.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from numpy.typing import NDArray
 from infra_gym.cost import Meter
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import ActionError, MetricsError
-from infra_gym.expressions import ColumnExpression
+from infra_gym.expressions import ColumnExpression, postfix
+from infra_gym.simulators import task_columns as compiled
 from infra_gym.task.controls import ActionMode
 from infra_gym.task.formulas import Formulas
 from infra_gym.task.task import Task
@@ -25,6 +28,9 @@ from infra_gym.task.task import Task
 Column = NDArray[np.float64]
 Columns = dict[str, Column]
 Masks = dict[str, NDArray[np.bool_]]
+
+_OWN = ("cost_usd", "cost_rate", "last_action", "out_of_bounds", "pending", "interval_s")
+"""The task's own numbers."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,8 @@ class ColumnOutcome:
         observations: float32, shape (environments, entries), inside the observation space.
         rewards: Sums of the terms, in US dollars.
         terms: The reward's named terms.
-        metrics: All numbers: measured, computed, the controls and the task's own.
+        numbers: A row for each metric, and one for each term.
+        metrics: The rows by name: measured, the controls, the task's own, computed.
         empty: Metrics that somewhere had their declared value because there was nothing to
             measure, and where.
     """
@@ -65,6 +72,7 @@ class ColumnOutcome:
     observations: NDArray[np.float32]
     rewards: Column
     terms: Columns
+    numbers: Column
     metrics: Columns
     empty: Masks
 
@@ -72,10 +80,7 @@ class ColumnOutcome:
         """Put the outcome of some environments in their ``places``."""
         self.observations[places] = part.observations
         self.rewards[places] = part.rewards
-        for name, term in part.terms.items():
-            self.terms[name][places] = term
-        for name, metric in part.metrics.items():
-            self.metrics[name][places] = metric
+        self.numbers[:, places] = part.numbers
         for name in self.empty.keys() | part.empty.keys():
             mask = self.empty.setdefault(name, np.zeros(len(self.rewards), dtype=np.bool_))
             mask[places] = part.empty.get(name, False)
@@ -114,6 +119,19 @@ class ColumnTask:
             for name, changes in single.controls.changes.items()
         }
         self._terms = {name: ColumnExpression(text) for name, text in definition.rewards.items()}
+        measured = [
+            name
+            for name, metric in definition.metrics.items()
+            if metric.by is None and name not in self._formulas
+        ]
+        self._given = [*measured, *definition.controls, *_OWN]
+        self._names = [*self._given, *self._formulas]
+        # In the order of their rows, which are the last ones.
+        self._every = [*self._formulas.values(), *((term, None) for term in self._terms.values())]
+        self._programs = self._compile()
+        rows = [self._names.index(entry.metric) for entry in definition.observations]
+        changes = [entry.change for entry in definition.observations]
+        self._entries = np.array(rows), np.array(changes, dtype=np.bool_)
 
     def moves(self, actions: Any, current: Mapping[str, NDArray[np.int64]]) -> ColumnMoves:
         """The controls after ``actions``.
@@ -141,7 +159,7 @@ class ColumnTask:
         self,
         measured: Mapping[str, Column],
         controls: Mapping[str, NDArray[np.int64]],
-        before: Mapping[str, Column] | None,
+        before: ColumnOutcome | None,
         *,
         seconds: Column,
         last_action: Column,
@@ -153,8 +171,7 @@ class ColumnTask:
         Args:
             measured: The world's metrics.
             controls: The controls that held during the interval.
-            before: The metrics of the interval before; ``None``: there was none, so that nothing
-                has changed.
+            before: The interval before; ``None``: there was none, so that nothing has changed.
             seconds: The interval's length on the world's clock.
             last_action: What the action asked of the first control, as a change.
             clipped: Per control, where the action asked it to leave its bounds.
@@ -167,74 +184,98 @@ class ColumnTask:
         replicas = np.zeros(number, dtype=np.int64)
         for name in self._definition.replica_controls:
             replicas += controls[name]
-        metrics: Columns = {
+        numbers = np.empty((len(self._names) + len(self._terms), number))
+        metrics = dict(zip(self._names, numbers, strict=False))
+        given = {
             **measured,
-            **{name: value.astype(np.float64) for name, value in controls.items()},
+            **controls,
             "cost_usd": self._meter.costs_usd(replicas, seconds),
             "cost_rate": self._meter.costs_usd(replicas, np.full(number, 3600.0)),
             "last_action": last_action,
-            "out_of_bounds": np.logical_or.reduce([*clipped.values()]).astype(np.float64),
+            "out_of_bounds": np.logical_or.reduce([*clipped.values()]),
             "interval_s": seconds,
             "pending": np.zeros(number),
         }
-        without = self._compute(metrics, number)
-        terms = {name: self._term(name, metrics, number) for name in self._terms}
+        for name in self._given:
+            metrics[name][:] = given[name]
+        terms = dict(zip(self._terms, numbers[len(self._names) :], strict=True))
+        without = self._evaluate(numbers, metrics)
         rewards = np.zeros(number)
         for term in terms.values():
             rewards += term
         return ColumnOutcome(
-            observations=self._observe(metrics, before, number),
+            observations=self._observe(numbers, numbers if before is None else before.numbers),
             rewards=rewards,
             terms=terms,
+            numbers=numbers,
             metrics=metrics,
             empty={**empty, **without},
         )
 
-    def _compute(self, metrics: Columns, number: int) -> Masks:
-        """Add the formulas' values to ``metrics``; where they had their ``empty`` value."""
-        empty = {}
-        for name, (formula, otherwise) in self._formulas.items():
-            value = formula.evaluate(metrics, number)
-            nothing = np.isnan(value)
-            if nothing.any():
-                if otherwise is None:
-                    place = int(nothing.argmax())
-                    raise MetricsError(
-                        f"metric {name} of environment {place} has no value: {formula.text} with "
-                        + ", ".join(
-                            f"{part} = {metrics[part][place]:g}" for part in sorted(formula.names)
-                        ),
-                        next_command=f"give {name} an `empty:` value in the definition",
-                    )
-                value[nothing] = otherwise
-                empty[name] = nothing
-            metrics[name] = value
-        return empty
+    def _compile(self) -> compiled.Programs | None:
+        """The formulas and terms, if compiled code takes them."""
+        programs = [postfix(expression.text, self._names) for expression, _ in self._every]
+        instructions = [one for program in programs for one in program.instructions]
+        if not {operation for operation, _ in instructions} <= compiled.KNOWN_OPERATIONS:
+            return None
+        return compiled.Programs(
+            operations=np.array([operation for operation, _ in instructions], dtype=np.int64),
+            arguments=np.array([argument for _, argument in instructions], dtype=np.float64),
+            ends=np.cumsum([len(program.instructions) for program in programs], dtype=np.int64),
+            otherwise=np.array(
+                [np.nan if otherwise is None else otherwise for _, otherwise in self._every]
+            ),
+            depth=max((program.depth for program in programs), default=1),
+        )
 
-    def _term(self, name: str, metrics: Columns, number: int) -> Column:
-        value = self._terms[name].evaluate(metrics, number)
-        if np.isnan(value).any():
-            raise MetricsError(
-                f"reward term {name} has no value: {self._terms[name].text}",
-                next_command="see the metrics that it names with `infra-gym envs show`",
-            )
-        return value
+    def _evaluate(self, numbers: Column, metrics: Columns) -> Masks:
+        """Fill the rows of formulas and terms; where formulas had their ``empty`` value.
 
-    def _observe(
-        self,
-        metrics: Columns,
-        before: Mapping[str, Column] | None,
-        number: int,
-    ) -> NDArray[np.float32]:
-        entries = self._definition.observations
+        Raises:
+            MetricsError: One has no value.
+        """
+        rows = numbers[len(self._given) :]
+        missing = np.zeros(rows.shape, dtype=np.bool_)
+        if self._programs is not None:
+            compiled.evaluate(self._programs, numbers, missing)
+        else:
+            for (expression, otherwise), row, nothing in zip(
+                self._every, rows, missing, strict=True
+            ):
+                row[:] = expression.evaluate(metrics, len(row))
+                nothing[:] = np.isnan(row)
+                if otherwise is not None:
+                    row[nothing] = otherwise
+        if not missing.any():
+            return {}
+        for (expression, otherwise), nothing in zip(self._every, missing, strict=True):
+            if otherwise is None and nothing.any():
+                raise self._no_value(expression, metrics, int(nothing.argmax()))
+        return {
+            name: nothing
+            for name, nothing in zip(self._formulas, missing, strict=False)
+            if nothing.any()
+        }
+
+    def _no_value(self, expression: ColumnExpression, metrics: Columns, place: int) -> MetricsError:
+        for name, (formula, _) in self._formulas.items():
+            if formula is expression:
+                parts = [f"{part} = {metrics[part][place]:g}" for part in sorted(formula.names)]
+                return MetricsError(
+                    f"metric {name} of environment {place} has no value: {formula.text} with "
+                    + ", ".join(parts),
+                    next_command=f"give {name} an `empty:` value in the definition",
+                )
+        name = next(name for name, term in self._terms.items() if term is expression)
+        return MetricsError(
+            f"reward term {name} has no value: {expression.text}",
+            next_command="see the metrics that it names with `infra-gym envs show`",
+        )
+
+    def _observe(self, numbers: Column, before: Column) -> NDArray[np.float32]:
         space = self.single_observation_space
-        observations = np.empty((number, len(entries)), dtype=np.float32)
-        for place, entry in enumerate(entries):
-            value = metrics[entry.metric]
-            if entry.change:
-                value = value - (before or metrics)[entry.metric]
-            bounded = np.maximum(value.astype(np.float32), space.low[place])
-            np.minimum(bounded, space.high[place], out=observations[:, place])
+        observations = np.empty((numbers.shape[1], space.shape[0]), dtype=np.float32)
+        compiled.observe(numbers, before, *self._entries, space.low, space.high, observations)
         return observations
 
     def _indices(self, actions: Any) -> list[NDArray[np.int64]]:

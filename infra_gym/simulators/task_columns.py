@@ -1,0 +1,202 @@
+"""A task's formulas, reward terms and observations for many environments, compiled.
+
+The environments are taken in blocks, whose numbers fit the nearest cache, and an expression goes
+through a block by a stack machine: one instruction for all of its environments, then the next. Each
+number is the one that :class:`~infra_gym.expressions.Expression` gives, to the last bit.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra_gym.expressions import Operation
+from infra_gym.simulators.compilation import compiled
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+_BLOCK = 256
+
+KNOWN_OPERATIONS = frozenset(
+    {
+        Operation.NUMBER, Operation.NAME, Operation.ADD, Operation.SUBTRACT, Operation.MULTIPLY,
+        Operation.DIVIDE, Operation.LESS, Operation.LESS_EQUAL, Operation.EQUAL,
+        Operation.NOT_EQUAL, Operation.NOT, Operation.NEGATE, Operation.CHOOSE, Operation.LEAST,
+        Operation.MOST, Operation.ABSOLUTE,
+    }
+)  # fmt: skip
+"""What :func:`evaluate` takes: where the processor and every library agree to the last bit."""
+
+_NUMBER, _NAME = int(Operation.NUMBER), int(Operation.NAME)
+_ADD, _SUBTRACT = int(Operation.ADD), int(Operation.SUBTRACT)
+_MULTIPLY, _DIVIDE = int(Operation.MULTIPLY), int(Operation.DIVIDE)
+_LESS, _LESS_EQUAL = int(Operation.LESS), int(Operation.LESS_EQUAL)
+_EQUAL, _NOT_EQUAL = int(Operation.EQUAL), int(Operation.NOT_EQUAL)
+_NOT, _NEGATE, _ABSOLUTE = int(Operation.NOT), int(Operation.NEGATE), int(Operation.ABSOLUTE)
+_CHOOSE, _LEAST, _MOST = int(Operation.CHOOSE), int(Operation.LEAST), int(Operation.MOST)
+
+
+class Programs(NamedTuple):
+    """Expressions that are evaluated one after the other; later ones may use earlier ones.
+
+    Attributes:
+        operations: Instructions of all.
+        arguments: Theirs; of a name, its row of the numbers.
+        ends: After which instruction each expression ends.
+        otherwise: Values where there is none; NaN: there stays none.
+        depth: The deepest that a stack becomes.
+    """
+
+    operations: Integers
+    arguments: Floats
+    ends: Integers
+    otherwise: Floats
+    depth: int
+
+
+@compiled
+def evaluate(programs: Programs, numbers: Floats, missing: NDArray[np.bool_]) -> None:
+    """Values of all expressions.
+
+    Args:
+        programs: The expressions.
+        numbers: Shape (rows, environments); the last rows are filled, one an expression.
+        missing: Set where an expression has no value, shape (expressions, environments).
+    """
+    stack, given = np.empty((programs.depth, _BLOCK)), numbers.shape[0] - programs.ends.size
+    for first in range(0, numbers.shape[1], _BLOCK):
+        last, instruction = min(first + _BLOCK, numbers.shape[1]), 0
+        for one in range(programs.ends.size):
+            top = 0
+            while instruction < programs.ends[one]:
+                top = _run(
+                    programs.operations[instruction], programs.arguments[instruction],
+                    numbers, first, last - first, stack, top,
+                )  # fmt: skip
+                instruction += 1
+            row, otherwise = given + one, programs.otherwise[one]
+            for slot in range(last - first):
+                value = stack[0, slot]
+                nothing = math.isnan(value)
+                missing[one, first + slot] = nothing
+                numbers[row, first + slot] = otherwise if nothing else value
+
+
+@compiled
+def _run(  # noqa: C901 - a table
+    operation: int,
+    argument: float,
+    numbers: Floats,
+    first: int,
+    size: int,
+    stack: Floats,
+    top: int,
+) -> int:
+    """One instruction for ``size`` environments from the ``first`` on; returns how many columns are
+    on the stack then."""
+    if operation == _NUMBER:
+        stack[top, :size] = argument
+        return top + 1
+    if operation == _NAME:
+        row = int(argument)
+        for slot in range(size):
+            stack[top, slot] = _finite(numbers[row, first + slot])
+        return top + 1
+    if operation in (_NOT, _NEGATE, _ABSOLUTE):
+        for slot in range(size):
+            a = stack[top - 1, slot]
+            if operation == _NEGATE:
+                a = -a
+            elif operation == _ABSOLUTE:
+                a = abs(a)
+            elif not math.isnan(a):
+                a = 1.0 if a == 0 else 0.0
+            stack[top - 1, slot] = a
+        return top
+    if operation == _CHOOSE:
+        for slot in range(size):
+            test = stack[top - 3, slot]
+            chosen = stack[top - 2, slot] if test != 0 else stack[top - 1, slot]
+            stack[top - 3, slot] = test if math.isnan(test) else chosen
+        return top - 2
+    left, right = stack[top - 2], stack[top - 1]
+    if operation == _ADD:
+        for slot in range(size):
+            left[slot] = _finite(left[slot] + right[slot])
+    elif operation == _SUBTRACT:
+        for slot in range(size):
+            left[slot] = _finite(left[slot] - right[slot])
+    elif operation == _MULTIPLY:
+        for slot in range(size):
+            left[slot] = _finite(left[slot] * right[slot])
+    elif operation == _DIVIDE:
+        for slot in range(size):
+            left[slot] = _finite(left[slot] / right[slot])
+    elif operation == _LEAST:
+        for slot in range(size):
+            b = right[slot]
+            left[slot] = b if b < left[slot] or math.isnan(b) else left[slot]
+    elif operation == _MOST:
+        for slot in range(size):
+            b = right[slot]
+            left[slot] = b if b > left[slot] or math.isnan(b) else left[slot]
+    else:
+        for slot in range(size):
+            left[slot] = _compared(operation, left[slot], right[slot])
+    return top - 1
+
+
+@compiled
+def _finite(value: float) -> float:
+    return value if abs(value) < math.inf else math.nan
+
+
+@compiled
+def _compared(operation: int, a: float, b: float) -> float:
+    if math.isnan(a) or math.isnan(b):
+        return math.nan
+    if operation == _LESS:
+        holds = a < b
+    elif operation == _LESS_EQUAL:
+        holds = a <= b
+    elif operation == _EQUAL:
+        holds = a == b
+    else:
+        holds = a != b
+    return 1.0 if holds else 0.0
+
+
+@compiled
+def observe(
+    numbers: Floats,
+    before: Floats,
+    rows: Integers,
+    changes: NDArray[np.bool_],
+    low: NDArray[np.float32],
+    high: NDArray[np.float32],
+    observations: NDArray[np.float32],
+) -> None:
+    """Observations, inside their bounds.
+
+    Args:
+        numbers: Shape (rows, environments).
+        before: The same of the step before.
+        rows: Which number each entry is.
+        changes: Whether it is the change since the step before.
+        low: Of each entry.
+        high: Of each entry.
+        observations: Shape (environments, entries).
+    """
+    for first in range(0, numbers.shape[1], _BLOCK):
+        last = min(first + _BLOCK, numbers.shape[1])
+        for entry in range(rows.size):
+            row, lowest, highest = rows[entry], low[entry], high[entry]
+            for place in range(first, last):
+                value = numbers[row, place]
+                if changes[entry]:
+                    value -= before[row, place]
+                observations[place, entry] = min(max(np.float32(value), lowest), highest)
