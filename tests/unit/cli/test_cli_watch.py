@@ -16,6 +16,7 @@ def played(*arguments):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow  # compiles its simulator
 def test_an_episode_is_played_to_its_end():
     document = played("BatchScheduling-v0", "--agent", "batch", "--parameter", "score=sjf")
     assert document["ended"] == "terminated"
