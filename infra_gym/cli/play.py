@@ -78,7 +78,7 @@ class Play:
         """What to type to destroy what is left."""
         place = self.env.place
         return (
-            f"infra-gym layers destroy {self.env.definition.id} --target {place.target}"
+            f"infra-gym layers destroy --target {place.target}"
             f" -p {place.project} -e {place.environment}"
         )
 

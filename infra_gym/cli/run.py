@@ -98,7 +98,10 @@ def run(
             dir_okay=False,
         ),
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack up at the end.")] = False,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Leave the stack up at the end, unless a budget ended it."),
+    ] = False,
     yes: Yes = False,
     log: Annotated[
         Path | None,
@@ -170,6 +173,7 @@ def run(
         finally:
             if signals.times > 1:
                 stop_at_once(output, play)
+    is_kept = keep and play.left() is not None
     document = {
         "id": definition.id,
         "target": env.place.target,
@@ -179,11 +183,11 @@ def run(
         "seed": seed,
         **episode.summary(),
         "billed_usd": None if env.bill is None else env.bill.usd,
-        "kept": keep,
+        "kept": is_kept,
         "log": path,
     }
     output.result(document, *_summary(document, "$" if definition.reward_unit == "USD" else ""))
-    if keep and stack is not None:
+    if is_kept:
         output.note(f"The stack is still up. Next: {play.destroy_command}")
     if signals.first is not None:
         raise typer.Exit(128 + signals.first)

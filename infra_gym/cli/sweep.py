@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -73,6 +72,11 @@ def sweep(
             "--live needs names: it takes stacks from runs that are alive",
             next_command="infra-gym sweep --live PROJECT/ENVIRONMENT",
         )
+    if expired and names:
+        raise UsageError(
+            "--expired is for a sweep of all: what is named is destroyed, expired or not",
+            next_command=f"infra-gym sweep --expired, or infra-gym sweep {' '.join(names)}",
+        )
     account = _account(output)
     problems: dict[str, CloudError] = {}
     runs = find_runs(account, on_problem=problems.__setitem__) if account else []
@@ -100,9 +104,10 @@ def sweep(
 
 
 def _account(output: Output) -> DigitalOcean | None:
+    from infra_gym.cli.prices import has_token
     from infra_gym.clouds.digitalocean import TOKENS, DigitalOcean
 
-    if any(os.environ.get(name) for name in TOKENS):
+    if has_token():
         return DigitalOcean.from_environment()
     output.note(f"No {TOKENS[0]}: the ledgers are looked at, DigitalOcean is not.")
     return None

@@ -125,8 +125,8 @@ class Verification:
         finally:
             if self.problem is not None:
                 self.note(f"{self.problem}\nDestroying what there is.")
-                self._attempt(self.play.env.close)
-            self._attempt(self._sweep)
+                self._insist(self.play.env.close)
+            self._insist(self._sweep)
             self.seconds = self.clock() - began
         return self
 
@@ -166,6 +166,16 @@ class Verification:
             do()
         except InfraGymError as error:
             self.problem = self.problem or str(error)
+
+    def _insist(self, do: Callable[[], None]) -> None:
+        """As :meth:`_attempt`; a first Ctrl-C does not stop it. The next one does, and is told."""
+        doing = "Destroying; once more stops at once, and leaves what there is."
+        try:
+            with self.play.signals.patience(lambda: self.note(doing)):
+                self._attempt(do)
+        except KeyboardInterrupt:
+            stopped = "Stopped before all was destroyed. Next: infra-gym sweep"
+            self.problem = f"{self.problem}\n{stopped}" if self.problem else stopped
 
     def _sweep(self) -> None:
         """Destroy what is left of the run in the account, past Terraform."""

@@ -54,7 +54,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         task: Actions, observations, rewards.
         budget: Money and wall-clock time that all episodes together may take.
         on_failure: See above.
-        keep: Leave what was made when closed.
+        keep: Leave what was made when closed, unless the budget is spent.
         log: Where the run log goes; none if left out.
         log_info: What else its header tells.
         render_mode: ``human``, ``ansi`` or ``rgb_array``.
@@ -195,7 +195,7 @@ class InfraEnv(gym.Env[Vector, Any]):
         self._over = "the environment is closed"
         self._closed = True
         try:
-            self._close_world()
+            self._close_world(keep=self._keep and self._spent is None)
         finally:
             self._log.close({} if self.bill is None else {"bill": asdict(self.bill)})
 
@@ -264,16 +264,16 @@ class InfraEnv(gym.Env[Vector, Any]):
 
     def _give_up(self, reason: str) -> None:
         self._spent = self._over = reason
-        self._close_world()
+        self._close_world(keep=False)  # what is kept would go on costing
 
     def _ends(self, info: dict[str, Any]) -> bool:
         """The recording ends here."""
         info["truncated_because"] = self._over = "the recorded episode ends here"
         return True
 
-    def _close_world(self) -> None:
+    def _close_world(self, *, keep: bool) -> None:
         try:
-            self.world.close(keep=self._keep)
+            self.world.close(keep=keep)
         except OwnershipLostError:
             self._cancel_farewell()  # whoever took over decides what becomes of the stack
             raise

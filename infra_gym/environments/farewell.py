@@ -18,6 +18,7 @@ import threading
 from multiprocessing.util import Finalize
 from types import FrameType
 
+from infra_gym.definitions.catalog import definition_ids
 from infra_gym.environments.place import Place
 from infra_gym.worlds.live import LiveWorld
 
@@ -29,7 +30,7 @@ class Farewell:
     """Has a live world's stack destroyed when Python ends, unless cancelled before.
 
     Args:
-        definition: The environment's id or file.
+        definition: The environment's id.
         place: Its names and target.
         world: What is given up.
     """
@@ -52,6 +53,19 @@ class Farewell:
         if self._in_worker is not None:
             self._in_worker.cancel()
 
+    @property
+    def command(self) -> list[str]:
+        """What destroys the stack, by its ledger; an id helps where that has nothing yet."""
+        is_known = self._definition in definition_ids()  # not one of a file that lies elsewhere
+        return [
+            sys.executable, "-m", "infra_gym", "layers", "destroy",
+            *([self._definition] if is_known else []),
+            "--target", self._place.target,
+            "-p", self._place.project,
+            "-e", self._place.environment,
+            "--quiet",
+        ]  # fmt: skip
+
     def _destroy(self) -> None:
         # A fork of the owner, or a run that was refused: the stack is not its to destroy.
         if os.getpid() != self._process or not self._world.stack.acquired:
@@ -59,17 +73,7 @@ class Farewell:
         name = f"{self._place.project}/{self._place.environment}"
         print(f"{name} was not closed: destroying it.", file=sys.stderr, flush=True)  # noqa: T201
         self._world.close(keep=True)  # gives up the lock, which the other process needs
-        subprocess.run(
-            [
-                sys.executable, "-m", "infra_gym", "layers", "destroy", self._definition,
-                "--target", self._place.target,
-                "-p", self._place.project,
-                "-e", self._place.environment,
-                "--quiet",
-            ],
-            check=False,
-            timeout=_DEADLINE_S,
-        )  # fmt: skip
+        subprocess.run(self.command, check=False, timeout=_DEADLINE_S)
 
 
 def _exit_when_terminated() -> None:

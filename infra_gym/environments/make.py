@@ -89,7 +89,7 @@ def make(
             vector ``async``, or ``pause``.
         on_failure: ``raise`` (default) or ``truncate``.
         spend_money: On ``do``: yes, the account may be billed; else the setting of that name.
-        keep: Leave what was made when the environment is closed.
+        keep: Leave what was made when the environment is closed; a spent budget leaves nothing.
         log: Path of the run log.
         log_info: What else the log's header tells, such as ``{"agent": "hpa"}``.
         on_event: Called with layer and event while Terraform runs.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,8 +70,10 @@ def seeds(seed: int | Sequence[int | None] | None, num_envs: int) -> list[int | 
         return [None] * num_envs
     if isinstance(seed, int | np.integer):
         given: list[int | None] = [int(seed) + place for place in range(num_envs)]
-    else:
+    elif isinstance(seed, Iterable):
         given = list(seed)
+    else:
+        raise SettingsError(f"A seed is a whole number of at least 0, not {seed!r}.")
     if len(given) != num_envs:
         raise SettingsError(f"There are {num_envs} environments, but {len(given)} seeds.")
     for one in given:

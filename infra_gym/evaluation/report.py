@@ -14,7 +14,13 @@ from infra_gym import __version__
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import UsageError
 from infra_gym.evaluation.report_charts import charts_of
-from infra_gym.evaluation.report_runs import Contender, Track, definition_of, read_contenders
+from infra_gym.evaluation.report_runs import (
+    Contender,
+    Track,
+    definition_of,
+    numbers_of,
+    read_contenders,
+)
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STEPS_AT_MOST = 500
@@ -106,9 +112,7 @@ def _slo(contender: Contender) -> dict[str, float]:
     told = contender.header.info.get("slo")
     if told is None and (definition := definition_of([contender])) is not None:
         told = definition.slo.model_dump()
-    if not isinstance(told, dict):
-        return {}
-    return {key: float(one) for key, one in told.items() if isinstance(one, int | float)}
+    return {key: one for key, one in numbers_of(told).items() if math.isfinite(one)}
 
 
 def _unit(contender: Contender, definition: Definition | None) -> str:
@@ -181,9 +185,11 @@ def _facts(one: Contender) -> Iterator[tuple[str, str]]:
     yield "environment", header.id
     yield "target", header.target
     layers = info.get("layers")
-    yield "layers", "not told" if layers is None else " → ".join(map(str, layers)) or "none"
-    load = info.get("workload") or {}
-    yield "load", ", ".join(f"{name} {value}" for name, value in load.items() if value is not None)
+    told = " → ".join(map(str, layers)) or "none" if isinstance(layers, list) else "not told"
+    yield "layers", told
+    load = info.get("workload")
+    given = load.items() if isinstance(load, dict) else ()
+    yield "load", ", ".join(f"{name} {value}" for name, value in given if value is not None)
     yield "seeds", ", ".join(str(track.seed) for track in one.tracks[:20])
     yield "a step", f"{header.interval_s:g} s, times {header.time_scale:g} in modelled time"
     yield "ended", "; ".join(dict.fromkeys(track.ended for track in one.tracks))

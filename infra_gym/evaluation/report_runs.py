@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class Track:
         columns: Each metric, control, and ``reward`` at each step; NaN where it is missing.
         terms: Each reward term at each step.
         seconds: Of apply, sample and so on, at each step, where they were measured.
-        controls: Each control at the reset.
+        controls: Each control of the steps, as it was at the reset.
         ended: Why it ended.
         marks: Step numbers that the environment marked, by what it said of them.
     """
@@ -68,7 +69,8 @@ class Track:
     @property
     def moves(self) -> int:
         """Steps at which a control changed, counted for each control."""
-        return int(sum(np.count_nonzero(self.change(name)) for name in self.controls))
+        changes = [np.nan_to_num(self.change(name)) for name in self.controls]
+        return int(sum(np.count_nonzero(each) for each in changes))
 
     def change(self, control: str) -> Array:
         """Of a control at each step, against the step before or the reset: shape ``(steps,)``."""
@@ -174,7 +176,10 @@ def _track(episode: Episode) -> Track:
     steps = episode.steps
     infos = [step.info for step in steps]
     metrics = [step.metrics for step in steps]
-    controls = [_numbers(info.get("controls", {})) for info in infos]
+    controls = [numbers_of(info.get("controls", {})) for info in infos]
+    columns = {**_columns(metrics), **_columns(controls)}
+    seconds = _columns([numbers_of(info.get("seconds")) for info in infos])
+    begun = {**_first(controls), **numbers_of(episode.reset.info.get("controls"))}
     last = steps[-1]
     marks: dict[str, list[int]] = {}
     for step in steps:
@@ -185,17 +190,12 @@ def _track(episode: Episode) -> Track:
         seed=episode.reset.seed,
         minutes=_column([step.time_s / 60 for step in steps]),
         columns={
-            **_columns(metrics),
-            **_columns(controls),
+            **columns,
             "reward": _column([step.reward for step in steps]),
         },
         terms=_columns([step.terms for step in steps]),
-        seconds={
-            name: column
-            for name, column in _columns([_numbers(info.get("seconds")) for info in infos]).items()
-            if name in _TIMES
-        },
-        controls={**_first(controls), **_numbers(episode.reset.info.get("controls"))},
+        seconds={name: one for name, one in seconds.items() if name in _TIMES},
+        controls={name: value for name, value in begun.items() if name in columns},
         ended=_ended(last.info, terminated=last.terminated, truncated=last.truncated),
         marks=marks,
     )
@@ -214,12 +214,16 @@ def _ended(info: Mapping[str, Any], *, terminated: bool, truncated: bool) -> str
     return "terminated" if terminated else "truncated" if truncated else "stopped"
 
 
-def _numbers(values: object) -> dict[str, float]:
+def numbers_of(values: object) -> dict[str, float]:
+    """What is a number that fits into one, by its name; nothing of what is no mapping."""
     if not isinstance(values, Mapping):
         return {}
-    return {
-        str(name): float(value) for name, value in values.items() if isinstance(value, int | float)
-    }
+    found = {}
+    for name, value in values.items():
+        if isinstance(value, int | float):
+            with suppress(OverflowError):
+                found[str(name)] = float(value)
+    return found
 
 
 def _columns(rows: Sequence[Mapping[str, float]]) -> dict[str, Array]:

@@ -212,11 +212,12 @@ def read_results(path: Path) -> Results:
     again = "infra-gym benchmark --out FILE"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
+        there = digest(document) if isinstance(document, dict) else ""
     except OSError as error:
         raise ResultsError(
             f"The results {path} cannot be read: {error.strerror or error}.", next_command=again
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # also numbers that are none, and mere brackets
         raise ResultsError(f"{path} is damaged: {error}.", next_command=again) from error
     if not isinstance(document, dict) or document.get("form") != FORM:
         raise ResultsError(f"{path} is not the file of a benchmark.", next_command=again)
@@ -233,9 +234,9 @@ def read_results(path: Path) -> Results:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ResultsError(f"{path} is damaged: {place}: {first['msg']}.") from error
-    if digest(document) != found.sha256:
+    if there != found.sha256:
         raise ResultsError(
-            f"{path} was changed after it was written: its SHA-256 is {digest(document)}, and it "
+            f"{path} was changed after it was written: its SHA-256 is {there}, and it "
             f"says {found.sha256 or 'none'}.",
             next_command=again,
         )

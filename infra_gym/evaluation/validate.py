@@ -22,6 +22,7 @@ from infra_gym.errors import ResultsError
 from infra_gym.evaluation.arena import Arena
 from infra_gym.evaluation.benchmark import (
     OWN,
+    SPLIT,
     Place,
     Plan,
     definition_sha256,
@@ -74,6 +75,7 @@ def validate(
     definition = find_definition_of(found.id)
     notes = [*_differences(found, definition)]
     try:
+        _check_words(found, definition)
         _check_form(found, definition)
         _check_tables(found)
         if found.target == "sim":
@@ -101,6 +103,17 @@ def _differences(found: Results, definition: Definition) -> Iterable[str]:
             yield f"it was made with {name} {there or '(none)'}, and here is {now or 'none'}"
     if found.definition_sha256 != definition_sha256(definition):
         yield f"{found.id} was another definition then"
+
+
+def _check_words(found: Results, definition: Definition) -> None:
+    for name, there, now in (
+        ("split", found.split, SPLIT),
+        ("reward_unit", found.reward_unit, definition.reward_unit),
+    ):
+        if there != now:
+            raise ResultsError(f"{name}: the file has {there}, and it is {now}")
+    if found.target == "sim" and (found.logs or found.played_again):
+        raise ResultsError("logs, played_again: a simulator has none")
 
 
 def _check_form(found: Results, definition: Definition) -> None:

@@ -77,7 +77,7 @@ def _lines(path: Path, text: str) -> Iterator[Line]:
             place = ".".join(str(part) for part in first["loc"])
             why = f"{place}: {first['msg']}" if place else first["msg"]
             raise UsageError(f"{path}:{number} is not a line of a run log: {why}.") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"{path}:{number} is not a line of a run log: {error}.") from error
 
 

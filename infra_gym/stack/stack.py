@@ -351,9 +351,11 @@ class Stack:
 
         Raises:
             LayerFailedError: It failed.
+            StackError: An account would be billed, and nobody has said yes.
             OwnershipLostError: Another run took the stack over; nothing was done.
         """
         (layer,) = self._choose([layer], self.layers)
+        refuse_to_spend(self._identity, [layer], allowed=self.settings.spend_money)
         outcome: Outcome[Applied] = Outcome()
         try:
             return self._apply_one(layer, self._wired(layer, inputs), refresh=refresh)

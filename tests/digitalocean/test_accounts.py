@@ -108,6 +108,7 @@ def test_nobody_is_billed_unasked(program, mine):
     [
         ("probe", ID, "--target", "do"),
         ("evaluate", ID, "--target", "do", "--workers", "3"),
+        ("benchmark", ID, "--target", "do"),
         ("serve", "--target", "do", "--port", "0"),
         ("layers", "apply", "do/core", "do/managed-k8s", "-e", "e", "--var", "nodes=4"),
         ("verify-account",),
@@ -156,6 +157,8 @@ def test_a_script_says_yes_in_its_own_words(monkeypatch, tmp_path, mine):
     with pytest.raises(StackError, match="would be billed") as caught:
         env.reset(seed=1)
     assert "spend_money=True" in str(caught.value.next_command)
+    with env.world.stack as stack, pytest.raises(StackError, match="would be billed"):
+        stack.apply_layer("do/core", {}, refresh=False)
     env.close()
     assert env.bill is not None
     assert env.bill.usd == 0

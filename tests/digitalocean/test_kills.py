@@ -102,7 +102,7 @@ class Machine:
 
     def live(self, die_at: int, after: After) -> dict[str, Any]:
         # What is found by its name alone has to be past the expiry in it, which has no seconds.
-        hours = "0.001" if after == "lost" else "24"
+        hours = "0.00001" if after == "lost" else "24"
         return self._run(die_at=die_at, terraform=after != "alive", expiry_hours=hours)
 
     def lose_the_ledger(self) -> None:

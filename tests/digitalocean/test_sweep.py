@@ -150,6 +150,14 @@ def test_live_needs_a_name(fake, tmp_path):
     assert "--live needs names" in told["error"]["message"]
 
 
+def test_expired_destroys_nothing_by_name(fake, tmp_path):
+    fresh = leave(fake, name_of(5, "1" * 8))
+    code, told = sweep(fake, tmp_path, "--expired", fresh)
+    assert code == 2
+    assert "--expired is for a sweep of all" in told["error"]["message"]
+    assert len(fake.left()) == 2
+
+
 def test_a_ledger_that_cannot_destroy_is_no_reason_to_be_billed(fake, tmp_path):
     storage = FolderStorage(tmp_path / "data/state")
     expires = now() - timedelta(hours=1)

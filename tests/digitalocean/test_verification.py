@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -121,15 +122,24 @@ def fake(clock: Clock) -> Iterator[FakeDigitalOcean]:
         yield server
 
 
-def verify(fake: FakeDigitalOcean, clock: Clock, fails: str = "") -> Verification:
+def verify(
+    fake: FakeDigitalOcean, clock: Clock, fails: str = "", interrupts: int = 0
+) -> Verification:
     env: Any = MadeEnv(fake, clock, fails)
+    left = iter(range(interrupts))
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        if next(left, None) is not None:
+            signal.raise_signal(signal.SIGINT)
+
     with Signals() as signals:
         play = Play(
             env, Still(), Episode(DEFINITION), Silent(), signals, steps=3, seed=1, keep=False
         )  # fmt: skip
         account = DigitalOcean("any", fake.url)
         told: list[str] = []
-        return Verification(play, account, note=told.append, sleep=clock.sleep, clock=clock).run()
+        return Verification(play, account, note=told.append, sleep=sleep, clock=clock).run()
 
 
 def test_what_went_well_is_verified(fake, clock):
@@ -159,6 +169,22 @@ def test_nothing_is_left_on_any_path(fake, clock, fails):
     assert (done.problem is None) == (fails in ("interrupt", "budget"))
     # Only what its own teardown could not destroy twice had to be swept.
     assert bool(done.swept) == (fails == "close")
+
+
+@pytest.mark.slow
+def test_an_interrupt_does_not_stop_the_destroying(fake, clock):
+    done = verify(fake, clock, "close", interrupts=1)
+    assert fake.left() == []
+    assert done.left == []
+    assert done.play.signals.first == signal.SIGINT
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_does_and_what_is_left_is_told(fake, clock):
+    done = verify(fake, clock, "close", interrupts=2)
+    assert not done.verified
+    assert str(done.problem).endswith("Next: infra-gym sweep")
+    assert {f"vpcs/{NAME}", f"kubernetes/{NAME}"} <= set(done.left)
 
 
 @pytest.mark.slow

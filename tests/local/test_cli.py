@@ -316,7 +316,7 @@ def test_a_run_that_is_ended_twice_says_what_is_left(folder):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "Left: local/core (applied)" in err, err
-    assert f"Next: infra-gym layers destroy {ID} --target local -p infra-gym -e" in err
+    assert "Next: infra-gym layers destroy --target local -p infra-gym -e" in err
     next_command = err.partition("Next: infra-gym ")[2].splitlines()[0].split()
     assert run(*next_command).exit_code == 0
     assert remains(folder) == []

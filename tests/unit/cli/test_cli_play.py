@@ -150,9 +150,7 @@ def test_a_second_signal_ends_the_closing_and_something_is_left():
     played = run(env)
     assert env.world.stack.up
     assert played.left() == "local/core (applied); 3 processes."
-    assert played.destroy_command == (
-        "infra-gym layers destroy SimpleK8sWebApp-v0 --target local -p p -e e"
-    )
+    assert played.destroy_command == "infra-gym layers destroy --target local -p p -e e"
 
 
 def test_two_signals_before_the_closing_leave_all_as_it_is():

@@ -9,6 +9,7 @@ from gymnasium.utils.env_checker import check_env
 from infra_gym.cost import Bill, Budget
 from infra_gym.definitions.catalog import find_definition
 from infra_gym.environments.env import InfraEnv
+from infra_gym.environments.farewell import Farewell
 from infra_gym.environments.make import make
 from infra_gym.environments.place import Place
 from infra_gym.errors import (
@@ -140,6 +141,24 @@ def test_keeping_reaches_the_world():
     env.reset(seed=1)
     env.close()
     assert env.world.closed == [True]
+
+
+def test_a_spent_budget_tears_down_what_was_to_be_kept():
+    env = make_env(keep=True, budget=Budget(usd=1e-9))
+    env.reset(seed=1)
+    *_, truncated, _ = env.step(1)
+    assert truncated
+    assert env.world.closed == [False]
+    env.close()
+    assert not any(env.world.closed)
+
+
+def test_what_nobody_closed_is_destroyed_by_its_id_or_by_its_ledger_alone():
+    for name, named in (("SimpleK8sWebApp-v0", ["SimpleK8sWebApp-v0"]), ("OfAFile-v0", [])):
+        farewell = Farewell(name, PLACE, make("SimpleK8sWebApp-v0", target="local").world)
+        farewell.cancel()
+        stack = ["--target", "sim", "-p", "tests", "-e", "env", "--quiet"]
+        assert farewell.command[3:] == ["layers", "destroy", *named, *stack]
 
 
 def test_the_reset_mode_is_checked():

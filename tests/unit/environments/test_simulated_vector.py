@@ -319,6 +319,12 @@ def test_what_cannot_be_is_refused(options, words):
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, [1, 1.5], [1], "ab"])
+def test_wrong_seeds_are_refused(seed):
+    with pytest.raises(SettingsError, match="seed"):
+        batch(2, fidelity="fluid").reset(seed=seed)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [({"speed": 3}, "'speed'"), ({"mode": "fast"}, "'soft'"), ({"reset_mask": [True]}, "mask")],

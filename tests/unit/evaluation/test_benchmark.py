@@ -140,6 +140,11 @@ CHANGES = {
         lambda document: document["episodes"].append(document["episodes"][0]), "too many",
     ),
     "fewer steps": (lambda document: document.update(steps=3), "the file says"),
+    "another split": (lambda document: document.update(split="training"), "split: the file has"),
+    "another unit": (lambda document: document.update(reward_unit="points"), "reward_unit: the"),
+    "recordings of a simulator": (
+        lambda document: document.update(played_again=["hpa"]), "a simulator has none",
+    ),
     "a field more": (lambda document: document.update(comment="fine"), "is damaged: comment"),
     "no number": (lambda document: episode(document)["reward"].__setitem__(0, "x"), "is damaged"),
 }  # fmt: skip
@@ -176,7 +181,14 @@ def test_other_versions_are_told_with_a_number_that_differs(changed):
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("", "is damaged"), ("[]", "is not the file of a benchmark"), ('{"form": 1}', "is not the")],
+    [
+        ("", "is damaged"),
+        ("[]", "is not the file of a benchmark"),
+        ('{"form": 1}', "is not the"),
+        ('{"form": "infra-gym-benchmark", "machine": {"cores": NaN}}', "is damaged"),
+        ("[" * 100_000, "is damaged"),
+    ],
+    ids=["empty", "a list", "another form", "no number", "brackets"],
 )
 def test_other_files_are_refused(tmp_path, text, told):
     (tmp_path / "other.json").write_text(text, encoding="utf-8")

@@ -162,6 +162,43 @@ def test_what_failed_and_was_cut_off_is_said(logs: list[Path], tmp_path: Path) -
     assert "its last line is cut off" in page.text
 
 
+def test_a_step_that_failed_is_no_move(logs: list[Path], tmp_path: Path) -> None:
+    def fail(line: dict[str, Any]) -> None:
+        if line.get("step") == 3:
+            line |= {"metrics": {}, "terms": {}, "reward": 0.0, "info": {"invalid": "no answer"}}
+
+    path = changed(logs[0], tmp_path, fail)
+    lines = path.read_text().splitlines(keepends=True)
+    moves = []
+    for last in (4, 5):
+        path.write_text("".join(lines[:last]))
+        (contender,) = read_contenders([path])
+        moves.append(contender.tracks[0].moves)
+    assert moves[0] == moves[1]
+
+
+def test_a_run_whose_first_step_failed(logs: list[Path], tmp_path: Path) -> None:
+    def fail(line: dict[str, Any]) -> None:
+        if line.get("step") == 1:
+            line |= {"metrics": {}, "terms": {}, "reward": 0.0, "info": {"invalid": "no answer"}}
+
+    path = changed(logs[0], tmp_path, fail)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
+    assert "failed: no answer" in Page(render([path])).text
+
+
+def test_what_a_log_may_say_and_nobody_can_draw(logs: list[Path], tmp_path: Path) -> None:
+    info = {
+        "workload": ["daily"],
+        "layers": 3,
+        "slo": {"latency_s": float("inf"), "share": 10**400},
+        "controls": {"replicas": 10**400, "others": float("nan")},
+        "seconds": 5,
+    }
+    path = changed(logs[0], tmp_path, lambda line: line.setdefault("info", {}).update(info))
+    assert "Load, requests a second" in render([path])
+
+
 @pytest.mark.parametrize("lines", [1, 2])
 def test_a_log_without_steps_is_refused(logs: list[Path], tmp_path: Path, lines: int) -> None:
     path = tmp_path / "short.jsonl"

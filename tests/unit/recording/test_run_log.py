@@ -203,6 +203,7 @@ def test_a_newer_log_is_refused(path: Path) -> None:
         ([], "is not a run log"),
         ([{"kind": "close", "reason": "x"}], "is not a run log"),
         (["text"], ":1 is not a line"),
+        (["[" * 100_000], ":1 is not a line"),
         ([HEADER.model_dump(), {"kind": "leap"}], ":2 is not a line"),
         ([HEADER.model_dump(), HEADER.model_dump()], ":2: a header line has no place"),
     ],
