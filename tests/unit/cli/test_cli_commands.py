@@ -66,6 +66,8 @@ def test_there_are_the_commands_that_were_promised():
             "report",
             "sweep",
             "train",
+            "benchmark",
+            "validate",
             "cost",
             "verify-account",
         ),
