@@ -60,6 +60,8 @@ def test_there_are_the_commands_that_were_promised():
             "kubeconfig",
             "probe",
             "calibrate",
+            "benchmark",
+            "validate",
             "rehearse",
             "report",
             "sweep",
