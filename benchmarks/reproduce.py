@@ -51,7 +51,6 @@ def train(folder: Path, models: int, steps: int) -> None:
     """Train ``models`` policies; those that are there already are kept."""
     from infra_gym.training import Plan
     from infra_gym.training import train as trained
-
     from infra_gym.workloads.splits import complete, loads_of
 
     loads = [complete(load) for load in loads_of("training").workloads.values()]

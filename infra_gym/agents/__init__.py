@@ -3,11 +3,13 @@
 ``random``, ``fixed``, ``threshold``, ``hpa`` and ``predictive`` take no training, nor do
 ``knative``, which is for functions, and ``batch``, which is for BatchScheduling-v0; ``oracle``
 knows the future, in simulators. After a colon comes a file with parameters, as
-``infra-gym calibrate --agent NAME`` writes it::
+``infra-gym calibrate --agent NAME`` writes it. A path that ends with ``.zip`` is that of a model
+that ``infra-gym train`` wrote::
 
     agent = make_agent("hpa", target=0.5)
     agent = make_agent("threshold:threshold.json")
     agent = make_agent("batch", score="sjf")
+    agent = make_agent("runs/first/model.zip")
 """
 
 from __future__ import annotations
@@ -34,6 +36,9 @@ _AGENTS = {
     "threshold": "infra_gym.agents.threshold:ThresholdAgent",
 }
 
+MODEL_SUFFIX = ".zip"
+"""How the path of a trained model ends."""
+
 
 def agent_names() -> list[str]:
     """The names that :func:`make_agent` knows."""
@@ -45,13 +50,16 @@ def make_agent(name: str, **parameters: Any) -> Agent:
 
     Args:
         name: One of :func:`agent_names`, or one with ``:FILE`` after it, whose parameters hold
-            where ``parameters`` says nothing else.
+            where ``parameters`` says nothing else; or the path of a trained model.
         parameters: What the agent's class takes; text is read as numbers.
 
     Raises:
         UnknownNameError: There is no such agent.
-        UsageError: The agent has no such parameter, or it cannot have this value.
+        UsageError: The agent has no such parameter, or it cannot have this value; the model cannot
+            be read.
     """
+    if name.endswith(MODEL_SUFFIX):
+        return _trained(name, parameters)
     name, _, file = name.partition(":")
     if name not in _AGENTS:
         raise UnknownNameError("agent", name, _AGENTS)
@@ -66,6 +74,14 @@ def make_agent(name: str, **parameters: Any) -> Agent:
             for parameter, value in parameters.items()
         }
     )
+
+
+def _trained(path: str, parameters: dict[str, Any]) -> Agent:
+    if parameters:
+        raise UsageError(f"A trained model takes no parameters, {path!r} not {sorted(parameters)}.")
+    from infra_gym.agents.trained import TrainedAgent
+
+    return TrainedAgent(Path(path))
 
 
 def _checked(agent: str, parameter: str, value: Any, types: dict[str, Any]) -> Any:

@@ -28,6 +28,7 @@ from infra_gym.cli import (
     run,
     serve,
     sweep,
+    train,
     validate,
     verify_account,
 )
@@ -70,6 +71,7 @@ def root(
 run.register(app)
 probe.register(app)
 calibrate.register(app)
+train.register(app)
 evaluate.register(app)
 benchmark.register(app)
 validate.register(app)

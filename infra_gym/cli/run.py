@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -22,10 +22,7 @@ from infra_gym.cli.options import (
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.signals import Signals
 from infra_gym.cli.variables import pairs, value
-from infra_gym.errors import UsageError
-
-if TYPE_CHECKING:
-    from infra_gym.workloads import Workload
+from infra_gym.cli.workload import workload_of
 
 _SUMMARY = {
     "steps": ("steps", ""),
@@ -54,7 +51,11 @@ def run(
         str, typer.Argument(metavar="ID", help="An environment's id, or the path of a YAML file.")
     ],
     agent: Annotated[
-        str, typer.Option(help="random, fixed, threshold, hpa, predictive, oracle or knative.")
+        str,
+        typer.Option(
+            help="random, fixed, threshold, hpa, predictive, oracle or knative, or the path of a "
+            "trained model.zip."
+        ),
     ] = "hpa",
     parameter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="The agent's; repeatable.")
@@ -119,18 +120,17 @@ def run(
     from infra_gym.cli.dashboard import choose
     from infra_gym.cli.episode import Episode
     from infra_gym.cli.play import Play, make_folder, stop_at_once
+    from infra_gym.cli.watch import watch
     from infra_gym.definitions.catalog import find_definition
     from infra_gym.environments.make import make
     from infra_gym.environments.registration import SIMULATED
 
-    if identifier in SIMULATED:
-        raise UsageError(
-            f"{identifier} is a simulator without a definition, and run shows only what has one.",
-            next_command=f"infra-gym evaluate {identifier} --agent random",
-        )
-    definition = find_definition(identifier)
     given = pairs("--parameter", parameter or (), example="target=0.6")
     player = make_agent(agent, **{name: value(text) for name, text in given.items()})
+    if identifier in SIMULATED:
+        watch(output, identifier, agent, player, steps=steps, seed=seed)
+        return
+    definition = find_definition(identifier)
     spend = may_spend(
         output,
         identifier,
@@ -151,7 +151,7 @@ def run(
         project=project,
         environment=environment,
         interval_s=interval,
-        workload=None if workload is None else _workload(workload, definition.workload),
+        workload=None if workload is None else workload_of(workload, definition.workload),
         action=action.value if action else None,
         fidelity=fidelity.value if fidelity else None,
         calibration=calibration,
@@ -198,20 +198,6 @@ def run(
         output.note(f"The stack is still up. Next: {play.destroy_command}")
     if signals.first is not None:
         raise typer.Exit(128 + signals.first)
-
-
-def _workload(text: str, declared: Workload) -> dict[str, Any]:
-    """The load as ``--workload`` says: another profile, or the declared one with other numbers."""
-    first, *others = text.split(",")
-    texts = [first if "=" in first else f"profile={first}", *others]
-    given = pairs("--workload", texts, example="sine,mean_rps=80")
-    changed = {name: value(written) for name, written in given.items()}
-    profile = changed.get("profile", declared.profile)
-    if profile == declared.profile:
-        return {**declared.model_dump(exclude_none=True), **changed}
-    if profile == "trace" or declared.mean_rps is None:
-        return changed
-    return {"mean_rps": declared.mean_rps, **changed}
 
 
 def _summary(document: Mapping[str, Any], reward_unit: str) -> list[Any]:

@@ -119,6 +119,7 @@ def make(
             "clock": clock,
             "workload": workload,
             "fidelity": fidelity,
+            "randomise": randomise or None,
         }
         run = _recorded(found, settings, recording, {**given, "calibration": calibration})
         place = recorded_place(run.header, settings)

@@ -93,7 +93,8 @@ def _clock(definition: Definition, target: Target, clock: Target) -> float:
 
 def recorded_place(header: Header, settings: Settings) -> Place:
     """Where a recording is played again: the clock and the load are those that were recorded."""
-    workload = header.info.get("workload") or {}
+    told = header.info.get("workload")
+    workload = told if isinstance(told, dict) else {}
     return Place(
         target="replay",
         project=settings.project,

@@ -79,7 +79,7 @@ def _entrant(name: str, tune: Callable[[str], Tuned]) -> Entrant:
         if not models:
             raise UsageError(
                 f"There is no trained model in {name}.",
-                next_command=f"infra-gym train --out {name}",
+                next_command=f"infra-gym train ID --out {name}",
             )
         return Entrant(members=tuple(_model(path) for path in models))
     if name.endswith(_MODEL):

@@ -127,7 +127,15 @@ def _rescored(definition: Definition, episode: Episode) -> Numbers:
 
 
 def _metrics(definition: Definition, meter: Meter, step: Step) -> dict[str, float]:
-    """What was measured, and the cost of the replicas that there were."""
+    """What was measured, and the cost of the replicas that there were.
+
+    Raises:
+        ResultsError: Something that is counted was not measured.
+    """
     metrics = dict(step.metrics)
+    needed = (*definition.replica_controls, "interval_s", "requests", "within_slo")
+    missing = [name for name in needed if name not in metrics]
+    if missing:
+        raise ResultsError(f"step {step.step}: the log has no {', '.join(missing)}")
     replicas = sum(int(metrics[name]) for name in definition.replica_controls)
     return metrics | {"cost_usd": meter.cost_usd(replicas, metrics["interval_s"])}

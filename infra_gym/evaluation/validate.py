@@ -6,8 +6,8 @@ its episodes. Those of a simulator are *played again*. Those of a live target ca
 *scored again* from the run logs: costs and rewards are computed anew from what was measured.
 
 A number may differ by a billionth of itself, for another machine's last bit. What nothing depends
-on cannot be checked: when and where it was played, and how the parameters of a tuned rule were
-found.
+on cannot be checked: when and where it was played, how the parameters of a tuned rule were found,
+and, of a live one, with which parameters a rule played.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class ReplayWorld:
         self._left = list(reversed(episode.steps))
         self._check(episode.reset.info, controls, "the reset")
         told = {"schedule_sha256": episode.reset.schedule_sha256}
-        return self._reading(episode.reset, 0.0, told)
+        return self._reading(episode.reset, 0.0, told, "the reset")
 
     def step(self, controls: Mapping[str, int]) -> Reading:
         """The next recorded step.
@@ -94,9 +94,10 @@ class ReplayWorld:
                 f"{step.info.get('invalid', 'no reason was written')}",
                 target="replay",
             )
-        self._check(step.info, controls, f"step {step.step}")
+        where = f"step {step.step}"
+        self._check(step.info, controls, where)
         self._left.pop()
-        return self._reading(step, step.time_s, {})
+        return self._reading(step, step.time_s, {}, where)
 
     def close(self, *, keep: bool = False) -> None:  # noqa: ARG002
         """Nothing was made."""
@@ -113,11 +114,19 @@ class ReplayWorld:
                 f"choose --target {self._target}",
             )
 
-    def _reading(self, line: Reset | Step, time_s: float, told: Mapping[str, Any]) -> Reading:
+    def _reading(
+        self, line: Reset | Step, time_s: float, told: Mapping[str, Any], where: str
+    ) -> Reading:
         info = line.info
+        tick, seconds = info.get("tick"), line.metrics.get("interval_s")
+        if tick is None or seconds is None:
+            raise DivergedError(
+                f"{self._path}: {where} was recorded without its tick or its length.",
+                target="replay",
+            )
         return Reading(
-            tick=info["tick"],
-            seconds=line.metrics["interval_s"],
+            tick=tick,
+            seconds=seconds,
             time_s=time_s,
             values={name: one for name, one in line.metrics.items() if name in self._measured},
             by_label=info.get("by_label", {}),

@@ -25,7 +25,7 @@ from tests.digitalocean.openapi import DESCRIPTION, Description
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.usefixtures("needs_provider")]
 
 APPS = Path(__file__).resolve().parents[2] / "infra_gym/apps"
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples/04-own-cluster/own_cluster.py"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/10-own-cluster/own_cluster.py"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl run"
 HERE = ["192.0.2.7/32"]
 PROGRAM = "/usr/local/sbin/infra-gym-droplet"

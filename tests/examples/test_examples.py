@@ -27,10 +27,13 @@ LIVE = [program for program in HERE if program.stem not in IN_SHORT]
 def program(request: pytest.FixtureRequest) -> Path:
     """The example, unless it needs packages beyond infra-gym's own that are not here."""
     found: Path = request.param
-    if "import ray" in found.read_text(encoding="utf-8"):
-        for name in ("ray", "torch"):
-            if importlib.util.find_spec(name) is None:
-                pytest.skip(f"{name} is not installed: {found.parent.name}/requirements.txt")
+    text = found.read_text(encoding="utf-8")
+    needed = ("ray", "torch") if "import ray" in text else ()
+    if "from stable_baselines3" in text:
+        needed = ("stable_baselines3",)
+    for name in needed:
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed: {found.parent.name}'s README.md says how")
     return found
 
 

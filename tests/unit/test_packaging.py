@@ -72,7 +72,12 @@ MODULES = sorted(each.name for each in pkgutil.walk_packages(infra_gym.__path__,
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith(".__main__")])
 def test_public_names_are_sorted_and_exist(name: str) -> None:
-    module = importlib.import_module(name)
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "stable_baselines3", "sb3_contrib"):
+            raise
+        pytest.skip("the extra `train` is not installed")
     public = getattr(module, "__all__", [])
     assert list(public) == sorted(public, key=_constants_classes_functions)
     assert [each for each in public if not hasattr(module, each)] == []

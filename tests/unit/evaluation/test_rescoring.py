@@ -116,6 +116,10 @@ def fewer_replicas(lines):
         step["metrics"]["replicas"] = 1.0
 
 
+def nothing_measured(lines):
+    steps_of(lines)[2]["metrics"].clear()
+
+
 def other_agent(lines):
     next(line for line in lines if line["kind"] == "reset")["info"]["agent"] = "random"
 
@@ -140,6 +144,7 @@ def one_episode_less(lines):
         (other_reward, "the log's reward is"),
         (other_metric_and_reward, r"reward: the file says|slo_share: the file says"),
         (fewer_replicas, "the log's reward is"),
+        (nothing_measured, "the log has no replicas, interval_s, requests, within_slo"),
         (other_agent, "in the log it is the episode of random"),
         (other_seed, "seed 7"),
         (other_target, "is of target k8s"),

@@ -127,12 +127,33 @@ def test_another_definition_is_refused(
         replay(path)
 
 
+@pytest.mark.parametrize("part", ["info", "metrics"])
+def test_a_line_that_does_not_tell_its_time_is_an_error(
+    recording: Path, tmp_path: Path, part: str
+) -> None:
+    path = tmp_path / "timeless.jsonl"
+    lines = [json.loads(line) for line in recording.read_text().splitlines()[:3]]
+    del lines[2][part]["tick" if part == "info" else "interval_s"]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(DivergedError, match="step 1 was recorded without its tick"):
+        play(replay(path), 3, ACTIONS[:1])
+
+
+def test_a_recording_without_a_load_is_refused(recording: Path, tmp_path: Path) -> None:
+    header = recording.read_text().splitlines()[0]
+    path = tmp_path / "idle.jsonl"
+    path.write_text("".join([json.dumps({**json.loads(header), "info": {"workload": 3}}), "\n"]))
+    with pytest.raises(UsageError, match=r"workload\.profile"):
+        replay(path)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"target": "replay"}, "replay needs a recording"),
         ({"target": "sim", "recording": "a.jsonl"}, "the target is 'sim'"),
         ({"target": "replay", "recording": "a.jsonl", "interval_s": 5}, "interval_s: decided by"),
+        ({"target": "replay", "recording": "a.jsonl", "randomise": True}, "randomise: decided by"),
     ],
 )
 def test_arguments_that_do_not_fit(arguments: dict[str, Any], message: str) -> None:

@@ -1,6 +1,6 @@
 """A Kubernetes or Nomad cluster of your own on DigitalOcean's droplets, without any environment.
 
-    cd examples/04-own-cluster
+    cd examples/10-own-cluster
     export DIGITALOCEAN_TOKEN=...
     ssh-keygen -t ed25519 -N '' -f run-key
     python own_cluster.py --ssh-from 203.0.113.7/32                   # only what it would make
