@@ -34,7 +34,7 @@ from infra_gym.workloads.generated import generated_trace
 from infra_gym.workloads.swf import read_swf
 
 MODEL = Path(__file__).parents[1] / "tests" / "unit" / "simulators" / "test_batch_model.py"
-RULES = ("fcfs", "sjf", "f1", "wfp", "uni")
+RULES = ("fcfs", "sjf", "f1", "wfp", "uni", "-t*n")  # the last is the smallest area first
 
 
 def main() -> None:

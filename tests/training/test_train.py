@@ -142,6 +142,11 @@ def test_a_training_that_died_goes_on_from_its_last_checkpoint(tmp_path):
     assert read(trained.model).document.steps == 256
 
 
+def test_what_is_not_there_cannot_go_on(tmp_path):
+    command = ["train", "Scaling-v0", "--resume", "--out", str(tmp_path / "none")]
+    assert CliRunner().invoke(app, command).exit_code == 2
+
+
 def test_one_that_died_before_its_first_checkpoint_begins_again(tmp_path):
     with pytest.raises(GoneError):
         train(plan(), tmp_path, on_progress=stop_at(1))
@@ -228,5 +233,8 @@ def test_a_training_that_a_signal_ends_goes_on(tmp_path, number):
         assert "To go on: infra-gym train Scaling-v0 --resume --out it" in out
     steps = read(tmp_path / "it" / "model.zip").document.steps
     assert steps > 0
-    again = CliRunner().invoke(app, ["train", "Scaling-v0", "--resume", "--out", "none"])
-    assert again.exit_code == 2
+    kept = str(tmp_path / "it")
+    more = ["--resume", "--out", kept, "--steps", str(steps + 1), "--json", "--quiet"]
+    again = CliRunner().invoke(app, ["train", "Scaling-v0", *more])
+    assert again.exit_code == 0, again.output
+    assert read(tmp_path / "it" / "model.zip").document.steps > steps

@@ -16,7 +16,8 @@ def played(*arguments):
     return json.loads(done.stdout)
 
 
-@pytest.mark.slow  # compiles its simulator
+@pytest.mark.slow
+@pytest.mark.timeout(400)  # the simulator is compiled on the first call
 def test_an_episode_is_played_to_its_end():
     document = played("BatchScheduling-v0", "--agent", "batch", "--parameter", "score=sjf")
     assert document["ended"] == "terminated"
