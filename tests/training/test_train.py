@@ -205,22 +205,20 @@ def test_the_command_trains_and_its_model_is_an_agent(tmp_path, monkeypatch):
     assert played.exit_code == 0, played.output
 
 
-@pytest.mark.timeout(400)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_training_that_a_signal_ends_goes_on(tmp_path, number):
-    command = [*PROGRAM, "train", "Scaling-v0", "--out", "it"]
+def signalled(folder, arguments, number, wanted):
+    """A training in ``folder``/it that gets a signal once there are files like ``wanted``."""
     with subprocess.Popen(
-        [*command, "--steps", "100000000"],
-        cwd=tmp_path,
+        [*PROGRAM, "train", "Scaling-v0", "--out", "it", *arguments],
+        cwd=folder,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "COLUMNS": "160"},
     ) as process:
-        wanted = tmp_path / "it" / ("tensorboard" if number == signal.SIGINT else "model.zip")
+        before = set((folder / "it").rglob(wanted))
         try:
             deadline = time.monotonic() + 200
-            while not wanted.exists():
+            while not set((folder / "it").rglob(wanted)) - before:
                 assert process.poll() is None, process.communicate()
                 assert time.monotonic() < deadline
                 time.sleep(0.2)
@@ -228,13 +226,20 @@ def test_a_training_that_a_signal_ends_goes_on(tmp_path, number):
             out, _ = process.communicate(timeout=100)
         finally:
             process.kill()
+    return process.returncode, out
+
+
+@pytest.mark.timeout(700)
+@pytest.mark.parametrize(
+    ("number", "wanted"), [(signal.SIGINT, "events*"), (signal.SIGKILL, "model.zip")]
+)
+def test_a_training_that_a_signal_ends_goes_on(tmp_path, number, wanted):
+    code, out = signalled(tmp_path, ["--steps", "100000000"], number, wanted)
     if number == signal.SIGINT:
-        assert process.returncode == 130
+        assert code == 130
         assert "To go on: infra-gym train Scaling-v0 --resume --out it" in out
     steps = read(tmp_path / "it" / "model.zip").document.steps
     assert steps > 0
-    kept = str(tmp_path / "it")
-    more = ["--resume", "--out", kept, "--steps", str(steps + 1), "--json", "--quiet"]
-    again = CliRunner().invoke(app, ["train", "Scaling-v0", *more])
-    assert again.exit_code == 0, again.output
+    code, _ = signalled(tmp_path, ["--resume"], signal.SIGINT, "events*")
+    assert code == 130
     assert read(tmp_path / "it" / "model.zip").document.steps > steps
