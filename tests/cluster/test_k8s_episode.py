@@ -90,14 +90,14 @@ def test_a_pod_that_somebody_kills_comes_back(env, namespace, kubectl):
     assert killed not in pods
 
 
-def test_a_scale_by_hand_is_told_and_mended(env, namespace, kubectl):
+def test_a_scale_by_hand_is_told_and_mended(env, namespace, kubectl, until):
     kubectl("-n", namespace, "scale", "deployment/heater", "--replicas=5")
     *_, told = env.step(1)
     assert told["mismatch"] == {"replicas": {"wanted": 2.0, "existing": 5.0}}
     *_, mended = env.step(1)
     assert mended["repaired"] == ["k8s/heater"]
     assert mended["mismatch"] == {}
-    assert len(kubectl.pods(namespace)) == 2
+    until(lambda: len(kubectl.pods(namespace)) == 2, "the controller takes the others away")
 
 
 def test_the_run_outlives_its_prometheus(env, namespace, kubectl):

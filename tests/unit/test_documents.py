@@ -15,7 +15,13 @@ from infra_gym.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "layers").rglob("*.md")]
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "layers").rglob("*.md"),
+        *(ROOT / "examples").glob("*/README.md"),
+        *(ROOT / "benchmarks").glob("*.md"),
+    ]
 )
 
 
