@@ -37,6 +37,7 @@ def up_to(replicas: int) -> Model:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_it_acts_on_a_live_stack(tmp_path, monkeypatch, binary):
     (tmp_path / "infra-gym.toml").touch()
     monkeypatch.chdir(tmp_path)
