@@ -10,7 +10,8 @@ from infra_gym.cost.price_table import PriceTable
 from infra_gym.definitions.billed import billed_things
 from infra_gym.definitions.models import short_name
 from infra_gym.settings import Target
-from infra_gym.stack.stack import IN_ACCOUNT, Stack
+from infra_gym.stack.stack import Stack
+from infra_gym.stack.strays import IN_ACCOUNT
 
 
 def billed_layers(layers: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ from infra_gym.stack.execution import Outcome
 from infra_gym.stack.ledger import LayerRecord, StackRecord
 from infra_gym.stack.status import resources_in
 from infra_gym.stack.storage import Storage
+from infra_gym.stack.strays import IN_ACCOUNT
 from infra_gym.stack.wiring import wires_in
 from infra_gym.terraform.backends import environment_prefix
 
@@ -137,7 +138,7 @@ def refuse_to_spend(identity: Identity, layers: Sequence[str], *, allowed: bool)
     Raises:
         StackError: A layer of ``do`` is among them, and nobody has.
     """
-    billed = [layer for layer in layers if layer.startswith("do/")]
+    billed = [layer for layer in layers if layer.startswith(IN_ACCOUNT)]
     if billed and not allowed:
         raise StackError(
             f"{', '.join(billed)}: a DigitalOcean account would be billed, until all is destroyed.",

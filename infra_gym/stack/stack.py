@@ -59,7 +59,7 @@ from infra_gym.stack.run_directory import RunFolder
 from infra_gym.stack.run_variables import RunVariables
 from infra_gym.stack.status import StackStatus, read_status
 from infra_gym.stack.storage import Storage, open_storage
-from infra_gym.stack.strays import CORE, Strays, title_of
+from infra_gym.stack.strays import CORE, IN_ACCOUNT, Strays, title_of
 from infra_gym.stack.takeover import end_dead_run, refuse_parallel_use
 from infra_gym.stack.wiring import Wire, wires_in
 from infra_gym.terraform.backends import (
@@ -73,9 +73,6 @@ from infra_gym.terraform.documents import Applied, Event, Plan
 
 if TYPE_CHECKING:
     from infra_gym.clouds.kubernetes import Cluster
-
-IN_ACCOUNT = "do/"
-"""What the names of layers begin with that stand in a cloud account, which is billed for them."""
 
 
 class Stack:

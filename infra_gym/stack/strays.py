@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 CORE = "do/core"
 """The layer that names all of a stack's things in the account, and holds the network."""
-_PROVIDER = "do/"
+IN_ACCOUNT = "do/"
+"""What the names of layers begin with that stand in the account, which is billed for them."""
 _UNAUTHORIZED = "Unable to authenticate you"
 _IN_USE = "VPC with members"
 _MADE_BY_CORE = ("firewalls", "vpcs", "projects", "tags")
@@ -80,7 +81,7 @@ class Strays:
             CloudError: It cannot be deleted.
         """
         half_done = any(
-            layer.startswith(_PROVIDER) and record.status != "applied"
+            layer.startswith(IN_ACCOUNT) and record.status != "applied"
             for layer, record in records.items()
         )
         known = self._known() if half_done and CORE in records else None
@@ -96,7 +97,7 @@ class Strays:
             CloudError: It cannot be deleted.
         """
         known = self._known()
-        others = [one for one in records if one.startswith(_PROVIDER) and one != CORE]
+        others = [one for one in records if one.startswith(IN_ACCOUNT) and one != CORE]
 
         def is_stray(run: CloudRun, thing: Thing) -> bool:
             if known is None:
@@ -111,7 +112,7 @@ class Strays:
         try:
             yield
         except TerraformError as error:
-            if layer.startswith(_PROVIDER):
+            if layer.startswith(IN_ACCOUNT):
                 self._explain(error)
             raise
 
