@@ -224,10 +224,11 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         self._ended[places] = False
         for name, control in still.controls.items():
             self._controls[name][places] = control
-        measured, empty = self._world.read(places)
+        numbers = self._task.room(len(places))
+        empty = self._world.read(self._task.measured(numbers, len(places)), places)
         zeros = np.zeros(len(places))
         part = self._task.outcome(
-            measured,
+            numbers,
             still.controls,
             None,
             seconds=zeros,
@@ -243,12 +244,13 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         return outcome
 
     def _outcome(self, moves: ColumnMoves) -> ColumnOutcome:
-        measured, empty = self._world.read()
+        numbers = self._task.room(self.num_envs)
+        empty = self._world.read(self._task.measured(numbers, self.num_envs))
         ticks = self._world.ticks
         until_s = ticks * self.place.interval_s
         since_s = (ticks - 1) * self.place.interval_s
         return self._task.outcome(
-            measured,
+            numbers,
             moves.controls,
             self._last,
             seconds=until_s - since_s,

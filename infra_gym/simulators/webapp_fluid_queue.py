@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.errors import UsageError
-from infra_gym.simulators.compilation import compiled
+from infra_gym.simulators.compilation import compiled, inlined
 
 Array = NDArray[np.float64]
 
@@ -35,6 +35,42 @@ time out; from here on, share of the accepted ones that are answered within each
 _ROUNDING_S = 1e-9
 _STEP = 0.25
 """Of a service: how fine waits are added up."""
+
+
+@inlined
+def find(table: Array, row: int, goal: float, span_s: float, load: float) -> tuple[int, float]:
+    """Where y + dt (s(y) + a b(y)) meets ``goal``: a row of the table, and the way to the next.
+
+    Between two rows it is a straight line, and it grows with y. It is looked for from ``row`` on.
+
+    Args:
+        table: Of a replica, see :func:`fill_table`; y is its mean number of requests, s(y) what it
+            answers in a second, and b(y) the share that finds no place.
+        row: Where to begin.
+        goal: A number of requests.
+        span_s: dt.
+        load: a, requests/s.
+    """
+    last = table.shape[0] - 2
+    here = table[row, NUMBER] + span_s * (table[row, SERVED] + load * table[row, BLOCKED])
+    while row > 0 and here > goal:
+        row -= 1
+        here = table[row, NUMBER] + span_s * (table[row, SERVED] + load * table[row, BLOCKED])
+    while True:
+        after = row + 1
+        there = table[after, NUMBER] + span_s * (
+            table[after, SERVED] + load * table[after, BLOCKED]
+        )
+        if there > goal or row == last:
+            break
+        row, here = after, there
+    return row, (min(1.0, (goal - here) / (there - here)) if there > here else 1.0)
+
+
+@inlined
+def between(table: Array, row: int, way: float, column: int) -> float:
+    """A column's value there."""
+    return float(table[row, column] + way * (table[row + 1, column] - table[row, column]))
 
 
 @compiled
