@@ -48,6 +48,7 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         fidelity: ``reference``: request by request; ``fluid``: by flows, fast enough for batches of
             thousands. Of the web app.
         interval_s: Another length of a step, in seconds.
+        clock: A target whose interval and time scale hold, as for a single environment.
         workload: Another load, such as ``{"profile": "constant", "mean_rps": 30}``.
         action: ``delta`` or ``absolute``; default: the definition's.
         calibration: The file that ``infra-gym calibrate`` wrote.
@@ -77,6 +78,7 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         target: Target | None = None,
         fidelity: Fidelity = "reference",
         interval_s: float | None = None,
+        clock: Target | None = None,
         workload: Mapping[str, Any] | None = None,
         action: ActionMode | None = None,
         calibration: str | Path | None = None,
@@ -101,7 +103,7 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
                 next_command=f'gym.make_vec("{definition}", num_envs={num_envs}, '
                 f'vectorization_mode="async", target="{settings.target}"), or target="sim"',
             )
-        self.place = find_place(self.definition, settings, interval_s, workload)
+        self.place = find_place(self.definition, settings, interval_s, workload, clock)
         if fidelity not in get_args(Fidelity):
             hint = did_you_mean(str(fidelity), get_args(Fidelity))
             raise SettingsError(f"fidelity cannot be {fidelity!r}.{hint}")
