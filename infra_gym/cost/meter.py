@@ -51,4 +51,5 @@ class Meter:
         self, replicas: NDArray[np.int64], seconds: NDArray[np.float64] | float
     ) -> NDArray[np.float64]:
         """The same for many environments at once, whose numbers are known not to be negative."""
-        return replicas * self.prices.replica_usd_per_hour * seconds / SECONDS_PER_HOUR
+        costs = replicas * self.prices.replica_usd_per_hour * seconds / SECONDS_PER_HOUR
+        return np.asarray(costs, dtype=np.float64)

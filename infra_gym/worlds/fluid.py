@@ -1,8 +1,7 @@
 """The fluid form of the simulated web app, many at once.
 
 The load is the workload's curve: where that is random, the very curve that the reference has for
-the same seed. Requests are no whole numbers, and nothing else is drawn: the expected numbers come
-closer to what the reference counts than other random numbers would.
+the same seed. Requests are no whole numbers, and nothing else is drawn.
 """
 
 from __future__ import annotations
@@ -85,11 +84,13 @@ class FluidBatch:
         else:
             ends, kinds = (parameters or WebAppParameters(),), 1
         # The quickest and the slowest target tell which bounds matter to any in between.
-        known = [theory.known_bounds(self._whole_table(one)) for one in ends]
+        known = [theory.known_bounds(self._table(one, _BOUNDS_S)) for one in ends]
         self._low, high = min(low for low, _ in known), max(high for _, high in known)
-        self._columns = np.r_[: theory.WITHIN, theory.WITHIN + self._low : theory.WITHIN + high]
+        self._known_s = _BOUNDS_S[self._low : high]
         self._rules = np.zeros((kinds, app.RULES))
-        self._tables = np.zeros((kinds, len(self._chain.number), len(self._columns)))
+        self._tables = np.zeros(
+            (kinds, len(self._chain.number), theory.WITHIN + len(self._known_s))
+        )
         self._buckets = np.zeros((kinds, len(CODES)), dtype=np.int64)
         self._told: list[WebAppParameters | None] = [None] * kinds
         replicas = definition.controls[self.control].high
@@ -190,7 +191,7 @@ class FluidBatch:
         inputs, rules = self._inputs, self._rules[kind]
         work_s = inputs.service_time_s * real.service_time_factor / inputs.slots
         self._told[kind] = parameters
-        self._tables[kind] = self._whole_table(real)[:, self._columns]
+        self._tables[kind] = self._table(real, self._known_s)
         self._buckets[kind] = self.measures.buckets(real.overhead_s)
         self._groups = None
         rules[app.INTERVAL] = self._interval_s
@@ -207,16 +208,16 @@ class FluidBatch:
         ends_s = self._chain.number[calm] * work_s
         rules[app.CALM_MOVE] = max(real.boot_s, real.drain_s, ends_s)
 
-    def _whole_table(self, real: WebAppParameters) -> NDArray[np.float64]:
-        """With every bound of the histogram."""
-        table = np.empty((len(self._chain.number), theory.WITHIN + len(_BOUNDS_S)))
+    def _table(self, real: WebAppParameters, bounds_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What a replica does under each load, with these bounds of the histogram."""
+        table = np.empty((len(self._chain.number), theory.WITHIN + len(bounds_s)))
         theory.fill_table(
             table,
             self._chain,
             self._inputs.service_time_s * real.service_time_factor,
             self._inputs.timeout_s,
             real.overhead_s,
-            _BOUNDS_S,
+            bounds_s,
         )
         return table
 
