@@ -104,11 +104,11 @@ def ask(
     if yes:
         output.note(cost)
         return True
-    confirm = confirm or (_confirm if _is_terminal() else None)
+    confirm = confirm or terminal_confirm()
     if confirm is None:
         raise UsageError(
             f"{cost}\nNobody has said yes to that, and nothing was made.",
-            next_command=f"{_again()} --yes\n"
+            next_command=f"{again()} --yes\n"
             "To look first, for nothing: infra-gym cost ID, or infra-gym rehearse ID",
         )
     output.aside.print(cost, markup=False, highlight=False, soft_wrap=True)
@@ -166,13 +166,15 @@ def _refuse_too_small(found: Estimate, budget_usd: float | None) -> None:
         )
 
 
-def _is_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
+def terminal_confirm() -> Callable[[str], bool] | None:
+    """How to ask a question on the terminal; ``None`` where there is none."""
+    return _confirm if sys.stdin.isatty() and sys.stderr.isatty() else None
+
+
+def again() -> str:
+    """The command line that was typed, to be typed once more with something added."""
+    return shlex.join(["infra-gym", *sys.argv[1:]])
 
 
 def _confirm(question: str) -> bool:
     return typer.confirm(question, default=False, err=True)
-
-
-def _again() -> str:
-    return shlex.join(["infra-gym", *sys.argv[1:]])
