@@ -83,7 +83,8 @@ def _waits(limit: float, slots: int, at_most: Array, accepted: Array) -> Array:
     if limit < 0:
         return shares
     if most > last:
-        return shares + 1
+        shares[:] = 1.0
+        return shares
     came = accepted * (services - limit)  # on average, since then
     chances = np.exp(-came)
     for number in range(most + 1):
@@ -104,7 +105,8 @@ def _mean_wait(limit: float, slots: int, at_most: Array, accepted: Array) -> Arr
     longer = np.zeros(accepted.size)
     for step in range(steps):
         longer += 1 - _waits((step + 0.5) * longest / steps, slots, at_most, accepted)
-    return longer * longest / steps
+    longer[:] = longer * longest / steps
+    return longer
 
 
 class Chain(NamedTuple):
