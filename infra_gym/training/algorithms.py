@@ -78,7 +78,7 @@ def make_model(
 
 
 def _batch(most: int, rollout: int) -> int:
-    """The largest batch that cuts a rollout evenly: a short last one would count as much as others."""
+    """The largest batch that cuts a rollout evenly: a short last one would count as much."""
     return max(size for size in range(1, min(most, rollout) + 1) if rollout % size == 0)
 
 
