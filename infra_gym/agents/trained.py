@@ -39,12 +39,12 @@ class TrainedAgent:
             UsageError: The model is for another environment, or for other spaces.
         """
         document = self._model.document
-        identifier = environment_id(env)
+        identifier, named = environment_id(env), _named(env)
         shape, sizes = env.observation_space.shape or (), action_sizes(env.action_space)
         if identifier != document.environment:
             raise UsageError(
                 f"The model {self._path} is for {document.environment}, and this is {identifier}.",
-                next_command=f"infra-gym train {identifier}",
+                next_command=f"infra-gym train {named}",
             )
         if not self._fits(shape, sizes):
             raise UsageError(
@@ -52,7 +52,7 @@ class TrainedAgent:
                 f"and chooses from {_times(document.actions)} actions; this environment gives "
                 f"{shape} and has {_times(sizes)}.",
                 next_command="make the environment as it was in training (its actions too), or "
-                f"infra-gym train {identifier}",
+                f"infra-gym train {named}",
             )
         self._sizes = sizes or ()
         self._memory = Memory(1, document.frames, shape)
@@ -90,6 +90,12 @@ def environment_id(env: gym.Env[Any, Any]) -> str | None:
     if definition is not None:
         return str(definition.id)
     return None if env.spec is None else env.spec.id
+
+
+def _named(env: gym.Env[Any, Any]) -> str:
+    """What to type for an environment in a shell, whoever made it."""
+    definition = getattr(env.unwrapped, "definition", None)
+    return str(environment_id(env) if definition is None else definition.named)
 
 
 def action_sizes(space: spaces.Space[Any]) -> tuple[int, ...] | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,7 @@ import typer
 
 from infra_gym.cli.options import EpisodeSteps, Identifier, Interval
 from infra_gym.cli.output import Output, command, styled, table
-from infra_gym.errors import MissingProgramError
+from infra_gym.errors import ClusterError, InfraGymError, MissingProgramError, UsageError
 
 if TYPE_CHECKING:
     from infra_gym.testing.digitalocean import FakeDigitalOcean, Resource
@@ -40,7 +41,8 @@ def rehearse(
     kubeconfig: Annotated[
         Path | None,
         typer.Option(
-            help="A cluster that stands behind the managed one; default: KUBECONFIG's.",
+            help="A cluster that stands behind the managed one, and gets the pods; left out, you "
+            "are asked whether the one of KUBECONFIG may.",
             exists=True,
             dir_okay=False,
             show_default=False,
@@ -54,14 +56,17 @@ def rehearse(
 
     Terraform, its digitalocean and kubernetes providers and the pods are real; the account and the
     Space that holds the state are not. Exit code 1: a command failed, or something was left in the
-    account or in the cluster.
+    account or in the cluster, or the cluster does not tell.
     """
     from infra_gym.definitions.catalog import find_definition
     from infra_gym.stack import unique_name
+    from infra_gym.stack.access import on_cluster
 
-    name = unique_name(find_definition(identifier).id, "rehearsal")
+    definition = find_definition(identifier)
+    name = unique_name(definition.id, "rehearsal")
+    has_pods = on_cluster(definition.layers.get("do", ()))
+    behind = cluster_behind(output, kubeconfig) if has_pods else None
     folder = tempfile.mkdtemp(prefix="infra-gym-rehearsal-")
-    behind = kubeconfig or _kubeconfig()
     with ExitStack() as open_:
         account, store = _fakes(open_, behind)
         environ = _environ(account, store, Path(folder))
@@ -71,13 +76,13 @@ def rehearse(
         run += ["--log", str(Path(folder) / "run.jsonl")]
         run += ["--quiet"] if output.quiet or output.json else []
         code = _all_of([["backend", "create", "--quiet"], run], environ)
-        namespaces = _namespaces(behind, name)
         left, bill = account.left(), account.bill_usd()
+        namespaces, unknown = _namespaces(behind, name)
     metered = _metered(Path(folder) / "run.jsonl")
     output.result(
         {
             "exit_code": code,
-            "namespaces": namespaces,
+            "namespaces": namespaces if unknown is None else None,
             "left": [{"kind": one.kind, "name": one.name} for one in left],
             "bill_usd": float(bill),
             "metered_usd": metered,
@@ -90,12 +95,50 @@ def rehearse(
             else [styled("red", f"A command failed with exit code {code}.")]
         ),
         *_told(left),
-        *_told_of_namespaces(namespaces),
+        *_told_of_namespaces(namespaces, name, unknown, behind),
         f"The account would have been billed ${bill}, after {len(account.requests)} requests.",
         *([] if metered is None else [f"The run's own meter came to ${metered:.2f}."]),
     )
-    if code != _ENDED_WELL or left or namespaces:
+    if code != _ENDED_WELL or left or namespaces or unknown:
         raise typer.Exit(1)
+
+
+def cluster_behind(
+    output: Output, named: Path | None, confirm: Callable[[str], bool] | None = None
+) -> Path:
+    """The kubeconfig of the cluster that the pods go to; one that nobody named is asked for.
+
+    Args:
+        output: Where to say which it is.
+        named: What the user has named.
+        confirm: How to ask; default: on the terminal, if there is one.
+
+    Raises:
+        ClusterError: There is no kubeconfig, or it cannot be used.
+        UsageError: None was named, and nobody can be asked.
+        typer.Exit: The user says no.
+    """
+    from infra_gym.cli.consent import EXIT_NO, again, terminal_confirm
+    from infra_gym.clouds.kubernetes_config import Kubeconfig
+
+    found = Kubeconfig.find(named)
+    file, access = found.files[0], found.access()
+    cluster = f"The pods go to the cluster {access.server}, context {access.context} of {file}."
+    if named is not None:
+        output.note(cluster)
+        return file
+    confirm = confirm or terminal_confirm()
+    if confirm is None:
+        raise UsageError(
+            f"{cluster}\nNobody has named it, and nothing was made.",
+            next_command=f"{again()} --kubeconfig {shlex.quote(str(file))}\n"
+            "or a cluster to try things on, such as kind's (make kind): --kubeconfig FILE",
+        )
+    output.aside.print(cluster, markup=False, highlight=False, soft_wrap=True)
+    if not confirm("Is that one to try things on?"):
+        output.note("Nothing was made. Another: --kubeconfig FILE, such as kind's (make kind).")
+        raise typer.Exit(EXIT_NO)
+    return file
 
 
 def _metered(log: Path) -> float | None:
@@ -107,7 +150,7 @@ def _metered(log: Path) -> float | None:
     return None if found is None else float(found["usd"])
 
 
-def _fakes(open_: ExitStack, kubeconfig: Path) -> tuple[FakeDigitalOcean, ObjectStore]:
+def _fakes(open_: ExitStack, kubeconfig: Path | None) -> tuple[FakeDigitalOcean, ObjectStore]:
     try:
         from infra_gym.testing.digitalocean import FakeDigitalOcean
         from infra_gym.testing.object_store import SPACES_LACKS, ObjectStore
@@ -155,12 +198,19 @@ def _all_of(commands: Sequence[Sequence[str]], environ: Mapping[str, str]) -> in
     return code
 
 
-def _namespaces(kubeconfig: Path, environment: str) -> list[str]:
-    """What the rehearsal has left in the cluster behind."""
+def _namespaces(
+    kubeconfig: Path | None, environment: str
+) -> tuple[list[str], InfraGymError | None]:
+    """What the rehearsal has left in the cluster behind; else why that is not known."""
     from infra_gym.clouds.kubernetes import Cluster
 
-    with Cluster.connect(kubeconfig) as cluster:
-        return cluster.namespaces(_PROJECT, environment)
+    if kubeconfig is None:
+        return [], None
+    try:
+        with Cluster.connect(kubeconfig) as cluster:
+            return cluster.namespaces(_PROJECT, environment), None
+    except ClusterError as error:
+        return [], error
 
 
 def _program(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -181,17 +231,6 @@ def _program(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             process.send_signal(signal.SIGINT)
 
 
-def _kubeconfig() -> Path:
-    named = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
-    path = Path(named) if named else Path.home() / ".kube/config"
-    if not path.is_file():
-        raise MissingProgramError(
-            f"A rehearsal needs a cluster for its pods, and there is no kubeconfig {path}.",
-            next_command="infra-gym rehearse ID --kubeconfig FILE, such as kind's: make kind",
-        )
-    return path
-
-
 def _told(left: Sequence[Resource]) -> list[Any]:
     if not left:
         return [styled("green", "Nothing is left in the account.")]
@@ -199,11 +238,20 @@ def _told(left: Sequence[Resource]) -> list[Any]:
     return [styled("red", "Left in the account:"), table("KIND", "NAME", rows=rows)]
 
 
-def _told_of_namespaces(names: Sequence[str]) -> list[Any]:
+def _told_of_namespaces(
+    names: Sequence[str], environment: str, unknown: InfraGymError | None, kubeconfig: Path | None
+) -> list[Any]:
+    kubectl = f"kubectl --kubeconfig {shlex.quote(str(kubeconfig))}"
+    if unknown is not None:
+        ours = f"infra-gym/project={_PROJECT},infra-gym/environment={environment}"
+        return [
+            styled("red", "What is left in the cluster behind is not known: "),
+            unknown.message,
+            f"Next: when it answers again, {kubectl} delete namespace -l {ours}",
+        ]
     if not names:
         return []
-    command_line = f"kubectl delete namespace {' '.join(names)}"
     return [
         styled("red", "Left in the cluster behind: "),
-        f"{', '.join(names)}. Next: {command_line}",
+        f"{', '.join(names)}. Next: {kubectl} delete namespace {' '.join(names)}",
     ]

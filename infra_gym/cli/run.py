@@ -135,6 +135,7 @@ def run(
         project=project,
         environment=environment,
         interval_s=interval,
+        steps=steps,
         budget_usd=budget_usd,
     )
     path = log or Path("runs") / f"{definition.id}-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"

@@ -57,9 +57,11 @@ def sweep(
 
     It looks at the ledgers of the state backend and, where there is a token, at the DigitalOcean
     account. By a ledger it knows the order; what the account still has then is deleted there:
-    clusters with the load balancers and volumes that Kubernetes made, tags last. What is in no
-    ledger that it can see and has not expired may be a colleague's: it is listed, and destroyed
-    only when it is named. Exit code 1: something could not be destroyed, or not be looked at.
+    clusters with the load balancers and volumes that Kubernetes made, tags last. An expiry is the
+    ledger's, which every apply puts off; where no ledger can be seen, it is the one in the name,
+    which stays that of the first apply. What is in no ledger that it can see and has not expired
+    may be a colleague's: it is listed, and destroyed only when it is named. Exit code 1: something
+    could not be destroyed, or not be looked at.
     """
     from infra_gym.clouds.digitalocean_runs import find_runs
     from infra_gym.settings import load_settings

@@ -62,7 +62,9 @@ def verify_account(
     who = sha256(account.identity().encode()).hexdigest()[:12]
     output.note(_plan(cap_cents, steps))
     cap_usd = cap_cents * _CENT
-    may_spend(output, ID, target="do", yes=yes, interval_s=interval, budget_usd=cap_usd)
+    may_spend(
+        output, ID, target="do", yes=yes, interval_s=interval, steps=steps, budget_usd=cap_usd
+    )
     make_folder(folder)
     stem = folder / f"verify-account-{time.strftime('%Y%m%d-%H%M%S')}"
     with Signals() as signals:

@@ -69,7 +69,8 @@ class CloudRun:
 
     Attributes:
         name: What its names begin with, such as ``ig-20261128t1200z-86ffe8ef``.
-        title: The whole name, with project and environment in it.
+        title: The whole name, with project and environment in it; where only things are left that
+            have more in their names, the shortest of these.
         expires: When it counts as forgotten.
         digest: Tells which project and environment; see :func:`digest_of`.
         things: In the order in which they go.
@@ -80,6 +81,10 @@ class CloudRun:
     expires: datetime
     digest: str
     things: list[Thing] = field(default_factory=list)
+
+    def is_of(self, title: str | None) -> bool:
+        """Whether it is the run of this title (:func:`title_of`); ``None`` is no run's."""
+        return title is not None and self.title.startswith(title)
 
 
 def digest_of(project: str, environment: str) -> str:

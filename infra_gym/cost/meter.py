@@ -48,7 +48,8 @@ class Meter:
         return Charge(self.cost_usd(replicas, seconds), self.cost_usd(replicas, SECONDS_PER_HOUR))
 
     def costs_usd(
-        self, replicas: NDArray[np.int64], seconds: NDArray[np.float64]
+        self, replicas: NDArray[np.int64], seconds: NDArray[np.float64] | float
     ) -> NDArray[np.float64]:
         """The same for many environments at once, whose numbers are known not to be negative."""
-        return replicas * self.prices.replica_usd_per_hour * seconds / SECONDS_PER_HOUR
+        costs = replicas * self.prices.replica_usd_per_hour * seconds / SECONDS_PER_HOUR
+        return np.asarray(costs, dtype=np.float64)

@@ -39,7 +39,7 @@ def definition_file(name: str) -> Path:
     Raises:
         UnknownNameError: There is no such id; names the nearest.
     """
-    if name.endswith((".yaml", ".yml")):
+    if _is_path(name):
         return Path(name)
     files = _definition_files()
     if name not in files:
@@ -61,7 +61,7 @@ def find_definition(name: str) -> Definition:
             f"{file}: id: {definition.id!r} lies in a file of another name; "
             f"rename it to {definition.id}.yaml"
         )
-    return definition
+    return definition.made_from(name) if _is_path(name) else definition
 
 
 def layer_names() -> list[str]:
@@ -79,6 +79,10 @@ def find_layer(name: str) -> Path:
     if name not in folders:
         raise UnknownNameError("layer", name, folders)
     return folders[name]
+
+
+def _is_path(name: str) -> bool:
+    return name.endswith((".yaml", ".yml"))
 
 
 def _own_data() -> Path:

@@ -8,10 +8,11 @@ Schema.
 from __future__ import annotations
 
 import re
+import shlex
 from hashlib import sha256
 from typing import Annotated, Any, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, PrivateAttr, model_validator
 
 from infra_gym.definitions.agreement import TASK_METRICS, disagreements
 from infra_gym.definitions.parts import (
@@ -88,6 +89,7 @@ class Definition(Strict):
     """Named terms in ``reward_unit`` (US dollars where nothing is said), summed."""
     reward_unit: str = "USD"
     """What the reward is counted in, for people; say ``points`` where it is no money."""
+    _file: str | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -95,6 +97,22 @@ class Definition(Strict):
         if problems:
             raise MisplacedError(problems)
         return self
+
+    @property
+    def named(self) -> str:
+        """What to type for it in a shell: its id, or the file that it was made from."""
+        return shlex.quote(self._file or self.id)
+
+    def making(self, arguments: str) -> str:
+        """What to write in Python to make it; ``gym.make`` finds what it knows by an id only."""
+        maker = "gym.make" if self._file is None else "infra_gym.environments.make.make"
+        return f'{maker}("{self._file or self.id}", {arguments})'
+
+    def made_from(self, file: str) -> Self:
+        """The same, of a file that is found by its path and not by the id."""
+        copy = self.model_copy()
+        copy._file = file  # noqa: SLF001 - its own class
+        return copy
 
     @property
     def replica_controls(self) -> tuple[str, ...]:

@@ -117,7 +117,9 @@ def read_calibration(path: Path, definition: Definition) -> Calibration:
             environment, or of other inputs of the layers.
     """
     found = _parsed(path)
-    again = f"infra-gym probe {definition.id} --target {found.target}, then infra-gym calibrate LOG"
+    again = (
+        f"infra-gym probe {definition.named} --target {found.target}, then infra-gym calibrate LOG"
+    )
     if found.id != definition.id:
         raise SettingsError(f"{path} is a calibration of {found.id}, not of {definition.id}.")
     inputs = twin_inputs(definition)
@@ -141,15 +143,15 @@ def twin_parameters(
     if calibration is None and randomise:
         raise SettingsError(
             "randomise needs a calibration, whose spread it draws from.",
-            next_command=f"infra-gym probe {definition.id}, then infra-gym calibrate LOG",
+            next_command=f"infra-gym probe {definition.named}, then infra-gym calibrate LOG",
         )
     if calibration is None:
         return None
     if place.target != "sim":
         raise SettingsError(
             f"A calibration is the twin's, and {place.target!r} is no twin.",
-            next_command=f'gym.make("{definition.id}", target="sim", '
-            f'calibration="{calibration}"), or --target sim',
+            next_command=definition.making(f'target="sim", calibration="{calibration}"')
+            + ", or --target sim",
         )
     found = read_calibration(Path(calibration), definition)
     return found.spread if randomise else found.parameters

@@ -17,6 +17,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from infra_gym.cost import Meter
+from infra_gym.cost.meter import SECONDS_PER_HOUR
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import ActionError, MetricsError
 from infra_gym.expressions import ColumnExpression, postfix
@@ -31,6 +32,7 @@ Masks = dict[str, NDArray[np.bool_]]
 
 _OWN = ("cost_usd", "cost_rate", "last_action", "out_of_bounds", "pending", "interval_s")
 """The task's own numbers."""
+_PAGE, _SHIFT = 512, 40
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class ColumnOutcome:
         observations: float32, shape (environments, entries), inside the observation space.
         rewards: Sums of the terms, in US dollars.
         terms: The reward's named terms.
-        numbers: A row for each metric, and one for each term.
+        numbers: A row for each metric, and one for each term; they may be longer than there are
+            environments.
         metrics: The rows by name: measured, the controls, the task's own, computed.
         empty: Metrics that somewhere had their declared value because there was nothing to
             measure, and where.
@@ -80,7 +83,7 @@ class ColumnOutcome:
         """Put the outcome of some environments in their ``places``."""
         self.observations[places] = part.observations
         self.rewards[places] = part.rewards
-        self.numbers[:, places] = part.numbers
+        self.numbers[:, places] = part.numbers[:, : len(places)]
         for name in self.empty.keys() | part.empty.keys():
             mask = self.empty.setdefault(name, np.zeros(len(self.rewards), dtype=np.bool_))
             mask[places] = part.empty.get(name, False)
@@ -115,7 +118,7 @@ class ColumnTask:
             for name, formula in Formulas(definition.metrics).expressions.items()
         }
         self._changes = {
-            name: None if changes is None else np.array(changes, dtype=np.int64)
+            name: np.array(changes or (), dtype=np.int64)
             for name, changes in single.controls.changes.items()
         }
         self._terms = {name: ColumnExpression(text) for name, text in definition.rewards.items()}
@@ -124,6 +127,7 @@ class ColumnTask:
             for name, metric in definition.metrics.items()
             if metric.by is None and name not in self._formulas
         ]
+        self._measured = len(measured)
         self._given = [*measured, *definition.controls, *_OWN]
         self._names = [*self._given, *self._formulas]
         # In the order of their rows, which are the last ones.
@@ -139,25 +143,33 @@ class ColumnTask:
         Raises:
             ActionError: Not whole numbers of the action space; nothing was changed.
         """
-        wished, controls, clipped = {}, {}, {}
+        controls, asked, clipped = {}, {}, {}
         for (name, control), index in zip(
             self._definition.controls.items(), self._indices(actions), strict=True
         ):
-            changes = self._changes[name]
-            wished[name] = (
-                control.low + index if changes is None else current[name] + changes[index]
-            )
-            inside = np.minimum(np.maximum(wished[name], control.low), control.high)
-            clipped[name] = wished[name] != inside
-            kept = clipped[name] & (control.beyond == "keep")
-            controls[name] = np.where(kept, current[name], inside)
-        first = next(iter(controls))
-        last_action = (wished[first] - current[first]).astype(np.float64)
-        return ColumnMoves(controls, last_action, clipped)
+            controls[name], asked[name] = np.empty_like(index), np.empty(len(index))
+            clipped[name] = np.empty(len(index), dtype=np.bool_)
+            limits = (control.low, control.high, control.beyond == "keep")
+            compiled.move(
+                index, self._changes[name], limits, current[name],
+                controls[name], asked[name], clipped[name],
+            )  # fmt: skip
+        return ColumnMoves(controls, next(iter(asked.values())), clipped)
+
+    def room(self, number: int) -> Column:
+        """Where the numbers of so many environments go: the first rows are for the measured
+        metrics, in the definition's order."""
+        # Rows of 4096 numbers would all begin at the same place of the processor's caches.
+        shift = (_SHIFT - number) % _PAGE if number >= _PAGE else 0
+        return np.empty((len(self._names) + len(self._terms), number + shift))
+
+    def measured(self, numbers: Column, number: int) -> Column:
+        """The rows of :meth:`room` that are for the measured metrics."""
+        return numbers[: self._measured, :number]
 
     def outcome(
         self,
-        measured: Mapping[str, Column],
+        numbers: Column,
         controls: Mapping[str, NDArray[np.int64]],
         before: ColumnOutcome | None,
         *,
@@ -169,7 +181,7 @@ class ColumnTask:
         """Observations, rewards and cost of one interval.
 
         Args:
-            measured: The world's metrics.
+            numbers: From :meth:`room`, with the world's metrics; the others are filled.
             controls: The controls that held during the interval.
             before: The interval before; ``None``: there was none, so that nothing has changed.
             seconds: The interval's length on the world's clock.
@@ -184,27 +196,28 @@ class ColumnTask:
         replicas = np.zeros(number, dtype=np.int64)
         for name in self._definition.replica_controls:
             replicas += controls[name]
-        numbers = np.empty((len(self._names) + len(self._terms), number))
-        metrics = dict(zip(self._names, numbers, strict=False))
+        rows = numbers[:, :number]
+        metrics = dict(zip(self._names, rows, strict=False))
         given = {
-            **measured,
             **controls,
             "cost_usd": self._meter.costs_usd(replicas, seconds),
-            "cost_rate": self._meter.costs_usd(replicas, np.full(number, 3600.0)),
+            "cost_rate": self._meter.costs_usd(replicas, SECONDS_PER_HOUR),
             "last_action": last_action,
             "out_of_bounds": np.logical_or.reduce([*clipped.values()]),
             "interval_s": seconds,
-            "pending": np.zeros(number),
+            "pending": 0.0,
         }
-        for name in self._given:
-            metrics[name][:] = given[name]
-        terms = dict(zip(self._terms, numbers[len(self._names) :], strict=True))
-        without = self._evaluate(numbers, metrics)
+        for name, value in given.items():
+            metrics[name][:] = value
+        terms = dict(zip(self._terms, rows[len(self._names) :], strict=True))
+        without = self._evaluate(numbers, metrics, number)
         rewards = np.zeros(number)
         for term in terms.values():
             rewards += term
         return ColumnOutcome(
-            observations=self._observe(numbers, numbers if before is None else before.numbers),
+            observations=self._observe(
+                numbers, numbers if before is None else before.numbers, number
+            ),
             rewards=rewards,
             terms=terms,
             numbers=numbers,
@@ -228,13 +241,13 @@ class ColumnTask:
             depth=max((program.depth for program in programs), default=1),
         )
 
-    def _evaluate(self, numbers: Column, metrics: Columns) -> Masks:
+    def _evaluate(self, numbers: Column, metrics: Columns, number: int) -> Masks:
         """Fill the rows of formulas and terms; where formulas had their ``empty`` value.
 
         Raises:
             MetricsError: One has no value.
         """
-        rows = numbers[len(self._given) :]
+        rows = numbers[len(self._given) :, :number]
         missing = np.zeros(rows.shape, dtype=np.bool_)
         if self._programs is not None:
             compiled.evaluate(self._programs, numbers, missing)
@@ -272,9 +285,9 @@ class ColumnTask:
             next_command="see the metrics that it names with `infra-gym envs show`",
         )
 
-    def _observe(self, numbers: Column, before: Column) -> NDArray[np.float32]:
+    def _observe(self, numbers: Column, before: Column, number: int) -> NDArray[np.float32]:
         space = self.single_observation_space
-        observations = np.empty((numbers.shape[1], space.shape[0]), dtype=np.float32)
+        observations = np.empty((number, space.shape[0]), dtype=np.float32)
         compiled.observe(numbers, before, *self._entries, space.low, space.high, observations)
         return observations
 
@@ -293,4 +306,4 @@ class ColumnTask:
             if column.min() < 0 or column.max() >= size:
                 wrong = column[(column < 0) | (column >= size)][0]
                 raise ActionError(f"An action is a whole number from 0 to {size - 1}, not {wrong}.")
-        return [column.astype(np.int64) for column in columns]
+        return [np.ascontiguousarray(column, dtype=np.int64) for column in columns]

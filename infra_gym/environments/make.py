@@ -82,7 +82,8 @@ def make(
             episode, as the seed decides; else they are its estimate.
         recording: For ``replay`` only: the run log whose episodes are played again, by their seeds.
         budget_usd: US dollars after which an episode is truncated and everything torn down; on
-            ``do`` what the account is billed counts, the teardown's cost included.
+            ``do`` what the account is billed counts, and so does what the teardown will cost, for
+            which 10 minutes are assumed.
         max_seconds: Wall-clock seconds after which the same happens.
         overrun: ``mark`` or ``pause``: what happens when the learner takes longer than a tick. The
             live environments of a vector whose steps take turns (``sync``) always do: make that
@@ -170,14 +171,14 @@ def _recorded(
     if recording is None:
         raise SettingsError(
             "The target replay needs a recording: the run log of a run of this environment.",
-            next_command=f'gym.make("{definition.id}", target="replay", recording="LOG.jsonl"), '
-            f"or infra-gym run {definition.id} --target replay --recording LOG.jsonl",
+            next_command=definition.making('target="replay", recording="LOG.jsonl"')
+            + f", or infra-gym run {definition.named} --target replay --recording LOG.jsonl",
         )
     if settings.target != "replay":
         raise SettingsError(
             f"A recording is of the target replay, and the target is {settings.target!r}.",
-            next_command=f'gym.make("{definition.id}", target="replay", recording="{recording}"), '
-            "or --target replay",
+            next_command=definition.making(f'target="replay", recording="{recording}"')
+            + ", or --target replay",
         )
     wrong = [name for name, value in given.items() if value is not None]
     if wrong:
@@ -221,8 +222,8 @@ def _world(
     if fidelity is not None:
         raise SettingsError(
             f"fidelity={fidelity!r} is of the simulator, and {place.target!r} is no simulator.",
-            next_command=f'gym.make("{definition.id}", target="sim", fidelity="{fidelity}"), '
-            "or --target sim",
+            next_command=definition.making(f'target="sim", fidelity="{fidelity}"')
+            + ", or --target sim",
         )
     try:
         stack = Stack(

@@ -63,7 +63,7 @@ def find_place(
         other = "local" if "local" in targets else targets[0]
         raise SettingsError(
             f"{definition.id} has no target {target!r}. Its targets: {', '.join(targets)}.",
-            next_command=f'gym.make("{definition.id}", target="{other}"), or --target {other}',
+            next_command=definition.making(f'target="{other}"') + f", or --target {other}",
         )
     if clock is not None:
         declared = _clock(definition, target, clock)
@@ -114,5 +114,5 @@ def without_programs(error: MissingProgramError, definition: Definition) -> Miss
     return MissingProgramError(
         error.message,
         next_command=f"{error.next_command or 'infra-gym doctor'}\n"
-        f'Without any program: gym.make("{definition.id}", target="sim"), or --target sim',
+        "Without any program: " + definition.making('target="sim"') + ", or --target sim",
     )

@@ -48,6 +48,7 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         fidelity: ``reference``: request by request; ``fluid``: by flows, fast enough for batches of
             thousands. Of the web app.
         interval_s: Another length of a step, in seconds.
+        clock: A target whose interval and time scale hold, as for a single environment.
         workload: Another load, such as ``{"profile": "constant", "mean_rps": 30}``.
         action: ``delta`` or ``absolute``; default: the definition's.
         calibration: The file that ``infra-gym calibrate`` wrote.
@@ -77,6 +78,7 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         target: Target | None = None,
         fidelity: Fidelity = "reference",
         interval_s: float | None = None,
+        clock: Target | None = None,
         workload: Mapping[str, Any] | None = None,
         action: ActionMode | None = None,
         calibration: str | Path | None = None,
@@ -101,7 +103,7 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
                 next_command=f'gym.make_vec("{definition}", num_envs={num_envs}, '
                 f'vectorization_mode="async", target="{settings.target}"), or target="sim"',
             )
-        self.place = find_place(self.definition, settings, interval_s, workload)
+        self.place = find_place(self.definition, settings, interval_s, workload, clock)
         if fidelity not in get_args(Fidelity):
             hint = did_you_mean(str(fidelity), get_args(Fidelity))
             raise SettingsError(f"fidelity cannot be {fidelity!r}.{hint}")
@@ -224,10 +226,11 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         self._ended[places] = False
         for name, control in still.controls.items():
             self._controls[name][places] = control
-        measured, empty = self._world.read(places)
+        numbers = self._task.room(len(places))
+        empty = self._world.read(self._task.measured(numbers, len(places)), places)
         zeros = np.zeros(len(places))
         part = self._task.outcome(
-            measured,
+            numbers,
             still.controls,
             None,
             seconds=zeros,
@@ -243,12 +246,13 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         return outcome
 
     def _outcome(self, moves: ColumnMoves) -> ColumnOutcome:
-        measured, empty = self._world.read()
+        numbers = self._task.room(self.num_envs)
+        empty = self._world.read(self._task.measured(numbers, self.num_envs))
         ticks = self._world.ticks
         until_s = ticks * self.place.interval_s
         since_s = (ticks - 1) * self.place.interval_s
         return self._task.outcome(
-            measured,
+            numbers,
             moves.controls,
             self._last,
             seconds=until_s - since_s,

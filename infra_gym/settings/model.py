@@ -91,7 +91,8 @@ class Settings(BaseSettings):
     """Where the ``k8s`` target's Prometheus answers; default: through the API server."""
     state: StateSettings = StateSettings()
     budget_usd: float | None = Field(default=None, gt=0)
-    """US dollars that one environment may spend; an episode is truncated when they are spent."""
+    """US dollars that one environment may spend; an episode is truncated when they are spent. On do
+    the teardown's cost is kept back, for which 10 minutes are assumed."""
     max_seconds: float | None = Field(default=None, gt=0)
     """Wall-clock seconds that one environment may live; then an episode is truncated."""
     ready_seconds: float | None = Field(default=None, gt=0)
@@ -100,7 +101,8 @@ class Settings(BaseSettings):
     spend_money: bool = False
     """Whether layers of ``do`` may be applied, which a DigitalOcean account is billed for."""
     expiry_hours: float = Field(default=24, gt=0)
-    """Hours after which a stack counts as forgotten and may be swept."""
+    """Hours after its last apply after which a stack counts as forgotten and may be swept; where no
+    ledger can be seen, after its first, as its names say."""
     data_folder: Folder = Field(
         default_factory=lambda: Path(platformdirs.user_data_dir("infra-gym")), validate_default=True
     )

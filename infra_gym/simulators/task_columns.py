@@ -59,17 +59,47 @@ class Programs(NamedTuple):
 
 
 @compiled
+def move(
+    chosen: Integers,
+    changes: Integers,
+    limits: tuple[int, int, bool],
+    current: Integers,
+    moved: Integers,
+    asked: Floats,
+    clipped: NDArray[np.bool_],
+) -> None:
+    """What actions ask of a control.
+
+    Args:
+        chosen: Of each environment, which action.
+        changes: What each action adds; none: it is the value itself, counted from the lowest.
+        limits: The lowest and the highest value, and whether a wish beyond them changes nothing.
+        current: The control's values.
+        moved: Filled with the new ones.
+        asked: Filled with the changes that are asked for.
+        clipped: Set where they lead beyond the limits.
+    """
+    low, high, keeps = limits
+    for place in range(chosen.size):
+        now = current[place]
+        wished = now + changes[chosen[place]] if changes.size else low + chosen[place]
+        value = min(max(wished, low), high)
+        asked[place], clipped[place] = wished - now, wished != value
+        moved[place] = now if keeps and wished != value else value
+
+
+@compiled
 def evaluate(programs: Programs, numbers: Floats, missing: NDArray[np.bool_]) -> None:
     """Values of all expressions.
 
     Args:
         programs: The expressions.
-        numbers: Shape (rows, environments); the last rows are filled, one an expression.
+        numbers: Shape (rows, at least environments); the last rows are filled, one an expression.
         missing: Set where an expression has no value, shape (expressions, environments).
     """
     stack, given = np.empty((programs.depth, _BLOCK)), numbers.shape[0] - programs.ends.size
-    for first in range(0, numbers.shape[1], _BLOCK):
-        last, instruction = min(first + _BLOCK, numbers.shape[1]), 0
+    for first in range(0, missing.shape[1], _BLOCK):
+        last, instruction = min(first + _BLOCK, missing.shape[1]), 0
         for one in range(programs.ends.size):
             top = 0
             while instruction < programs.ends[one]:
@@ -183,7 +213,7 @@ def observe(
     """Observations, inside their bounds.
 
     Args:
-        numbers: Shape (rows, environments).
+        numbers: Shape (rows, at least environments).
         before: The same of the step before.
         rows: Which number each entry is.
         changes: Whether it is the change since the step before.
@@ -191,8 +221,8 @@ def observe(
         high: Of each entry.
         observations: Shape (environments, entries).
     """
-    for first in range(0, numbers.shape[1], _BLOCK):
-        last = min(first + _BLOCK, numbers.shape[1])
+    for first in range(0, observations.shape[0], _BLOCK):
+        last = min(first + _BLOCK, observations.shape[0])
         for entry in range(rows.size):
             row, lowest, highest = rows[entry], low[entry], high[entry]
             for place in range(first, last):

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.errors import UsageError
-from infra_gym.simulators.compilation import compiled
+from infra_gym.simulators.compilation import compiled, inlined
 
 Array = NDArray[np.float64]
 
@@ -37,32 +37,76 @@ _STEP = 0.25
 """Of a service: how fine waits are added up."""
 
 
+@inlined
+def find(table: Array, row: int, goal: float, span_s: float, load: float) -> tuple[int, float]:
+    """Where y + dt (s(y) + a b(y)) meets ``goal``: a row of the table, and the way to the next.
+
+    Between two rows it is a straight line, and it grows with y. It is looked for from ``row`` on.
+
+    Args:
+        table: Of a replica, see :func:`fill_table`; y is its mean number of requests, s(y) what it
+            answers in a second, and b(y) the share that finds no place.
+        row: Where to begin.
+        goal: A number of requests.
+        span_s: dt.
+        load: a, requests/s.
+    """
+    last = table.shape[0] - 2
+    here = table[row, NUMBER] + span_s * (table[row, SERVED] + load * table[row, BLOCKED])
+    while row > 0 and here > goal:
+        row -= 1
+        here = table[row, NUMBER] + span_s * (table[row, SERVED] + load * table[row, BLOCKED])
+    while True:
+        after = row + 1
+        there = table[after, NUMBER] + span_s * (
+            table[after, SERVED] + load * table[after, BLOCKED]
+        )
+        if there > goal or row == last:
+            break
+        row, here = after, there
+    return row, (min(1.0, (goal - here) / (there - here)) if there > here else 1.0)
+
+
+@inlined
+def between(table: Array, row: int, way: float, column: int) -> float:
+    """A column's value there."""
+    return float(table[row, column] + way * (table[row + 1, column] - table[row, column]))
+
+
 @compiled
-def _waits(limit: float, slots: int, at_most: Array, accepted: float) -> float:
-    """Share of the accepted requests that wait at most ``limit`` services."""
-    if limit < 0:
-        return 0.0
+def _waits(limit: float, slots: int, at_most: Array, accepted: Array) -> Array:
+    """Share of the accepted requests that wait at most ``limit`` services, under each load."""
+    loads, last = accepted.size, at_most.shape[0] - 1
+    shares = np.zeros(loads)
     services = math.floor(limit) + 1
-    most, last = services * slots - 1, at_most.size - 1
+    most = services * slots - 1
+    if limit < 0:
+        return shares
     if most > last:
-        return 1.0
+        shares[:] = 1.0
+        return shares
     came = accepted * (services - limit)  # on average, since then
-    chance, share = math.exp(-came), 0.0
+    chances = np.exp(-came)
     for number in range(most + 1):
-        share += chance * at_most[min(slots + most - number, last)]
-        chance *= came / (number + 1)
-    return float(min(1.0, share / at_most[last - 1]))
+        fewer = at_most[min(slots + most - number, last)]
+        for load in range(loads):
+            shares[load] += chances[load] * fewer[load]
+            chances[load] *= came[load] / (number + 1)
+    for load in range(loads):
+        shares[load] = min(1.0, shares[load] / at_most[last - 1, load])
+    return shares
 
 
 @compiled
-def _mean_wait(limit: float, slots: int, at_most: Array, accepted: float) -> float:
+def _mean_wait(limit: float, slots: int, at_most: Array, accepted: Array) -> Array:
     """Mean wait of the accepted requests in services, where longer ones count as ``limit``."""
-    longest = min(limit, at_most.size / slots + _STEP)
+    longest = min(limit, at_most.shape[0] / slots + _STEP)
     steps = max(1, math.ceil(longest / _STEP))
-    longer = 0.0
+    longer = np.zeros(accepted.size)
     for step in range(steps):
         longer += 1 - _waits((step + 0.5) * longest / steps, slots, at_most, accepted)
-    return longer * longest / steps
+    longer[:] = longer * longest / steps
+    return longer
 
 
 class Chain(NamedTuple):
@@ -81,7 +125,7 @@ class Chain(NamedTuple):
     wait: Array
     """Mean wait of the accepted requests."""
     at_most: Array
-    """Chance of at most so many requests in it; shape (loads, places + 1)."""
+    """Chance of at most so many requests in it; shape (places + 1, loads)."""
 
 
 @functools.lru_cache(maxsize=16)
@@ -102,16 +146,14 @@ def chain(slots: int, queue_limit: int) -> Chain:
     chances = np.array([_stationary(slots, places, float(one)) for one in offered])
     numbers = np.arange(places + 1)
     accepted = chances @ np.minimum(numbers, slots)
-    at_most = np.cumsum(chances, axis=1)
+    at_most = np.ascontiguousarray(np.cumsum(chances, axis=1).T)
     lost = 1 - accepted / np.where(offered > 0, offered, np.inf)
     return Chain(
         slots=slots,
         number=chances @ numbers,
         accepted=accepted,
         blocked=np.where(offered > 0, np.maximum(0.0, lost), 0.0),
-        wait=np.array(
-            [_mean_wait(math.inf, slots, *row) for row in zip(at_most, accepted, strict=True)]
-        ),
+        wait=_mean_wait(math.inf, slots, at_most, accepted),
         at_most=at_most,
     )
 
@@ -137,22 +179,20 @@ def fill_table(
     """
     fixed_s = service_time_s + overhead_s
     longest = (timeout_s - fixed_s + _ROUNDING_S) / service_time_s
-    everybody = chain.at_most.shape[1] / chain.slots + _STEP  # nobody waits longer
-    for load in range(table.shape[0]):
-        at_most, accepted = chain.at_most[load], chain.accepted[load]
-        answered, wait = _waits(longest, chain.slots, at_most, accepted), chain.wait[load]
-        if longest < everybody:
-            wait = _mean_wait(max(longest, 0.0), chain.slots, at_most, accepted)
-        served = accepted / service_time_s
-        table[load, NUMBER], table[load, SERVED] = chain.number[load], served
-        table[load, BLOCKED] = chain.blocked[load]
-        table[load, FLYING_EACH] = served * (min(fixed_s, timeout_s) + wait * service_time_s)
-        table[load, TIMEOUTS] = 1 - answered
-        within = 0.0
-        for bound in range(bounds_s.size):
-            limit = (bounds_s[bound] - fixed_s + _ROUNDING_S) / service_time_s
-            within = max(within, min(_waits(limit, chain.slots, at_most, accepted), answered))
-            table[load, WITHIN + bound] = within
+    everybody = chain.at_most.shape[0] / chain.slots + _STEP  # nobody waits longer
+    answered, wait = _waits(longest, chain.slots, chain.at_most, chain.accepted), chain.wait
+    if longest < everybody:
+        wait = _mean_wait(max(longest, 0.0), chain.slots, chain.at_most, chain.accepted)
+    served = chain.accepted / service_time_s
+    table[:, NUMBER], table[:, SERVED], table[:, BLOCKED] = chain.number, served, chain.blocked
+    table[:, FLYING_EACH] = served * (min(fixed_s, timeout_s) + wait * service_time_s)
+    table[:, TIMEOUTS] = 1 - answered
+    within = np.zeros(answered.size)
+    for bound in range(bounds_s.size):
+        limit = (bounds_s[bound] - fixed_s + _ROUNDING_S) / service_time_s
+        found = _waits(limit, chain.slots, chain.at_most, chain.accepted)
+        within = np.maximum(within, np.minimum(found, answered))
+        table[:, WITHIN + bound] = within
 
 
 def known_bounds(table: Array) -> tuple[int, int]:

@@ -32,20 +32,21 @@ def run_layers(
     Args:
         order: The layers.
         work: Called in threads of their own, for several layers at once.
-        interrupt: Called on Ctrl-C, and again on each further one; work that runs is then awaited,
-            and no more is begun.
+        interrupt: Called on Ctrl-C, or when Python is to end, and again on each further one; work
+            that runs is then awaited, and no more is begun.
 
     Raises:
         KeyboardInterrupt: After an interrupt, once nothing runs any more.
+        SystemExit: As well, once nothing runs any more.
     """
     outcome: Outcome[T] = Outcome()
     progress = Progress(order)
     running: dict[Future[T], str] = {}
-    interrupted = False
+    interrupted: BaseException | None = None
     with ThreadPoolExecutor(max(1, len(order.layers)), thread_name_prefix="layer") as pool:
         while True:
             try:
-                if not interrupted:
+                if interrupted is None:
                     for layer in progress.start_ready():
                         running[pool.submit(work, layer)] = layer
                 if not running:
@@ -53,11 +54,11 @@ def run_layers(
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     _collect(running.pop(future), future, outcome, progress)
-            except KeyboardInterrupt:
-                interrupted = True
+            except (KeyboardInterrupt, SystemExit) as error:
+                interrupted = error
                 interrupt()
-    if interrupted:
-        raise KeyboardInterrupt
+    if interrupted is not None:
+        raise interrupted
     outcome.not_run = progress.waiting
     return outcome
 

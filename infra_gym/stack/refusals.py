@@ -41,6 +41,7 @@ class Identity:
         cluster: Which cluster, where that is known.
         layers: The layers that were asked for.
         account: Which cloud account the token is of, where that is known.
+        named: What to type for the environment in a shell, where that is not its id.
     """
 
     project: str
@@ -50,17 +51,18 @@ class Identity:
     cluster: str | None
     layers: tuple[str, ...]
     account: str | None = None
+    named: str | None = None
 
     def __str__(self) -> str:
         return f"{self.project}/{self.environment}"
 
     def command(self, what: str, layers: Sequence[str] | None = None) -> str:
         """What to type for ``what`` (``apply``, ``destroy``, ...)."""
-        named = " ".join(layers or ([self.id] if self.id else self.layers))
-        return (
-            f"infra-gym layers {what} {named} --target {self.target} "
-            f"-p {self.project} -e {self.environment}"
-        )
+        if layers is None:
+            name = self.named or self.id
+            layers = self.layers if name is None else [name]
+        words = ["infra-gym", "layers", what, *layers, "--target", self.target]
+        return " ".join([*words, "-p", self.project, "-e", self.environment])
 
 
 def refuse_another(identity: Identity, record: StackRecord | None) -> None:
@@ -90,7 +92,7 @@ def refuse_another(identity: Identity, record: StackRecord | None) -> None:
     ):
         any_will_do = ours is None or (what == "cluster" and theirs is None)
         if theirs != ours and not any_will_do:
-            there = identity.command("destroy", [record.id] if record.id else record.layers)
+            there = identity.command("destroy", ())  # its ledger knows the layers
             if what == "cluster" and record.kubeconfig:
                 there = f"{_way_to(record)} {there}"
             raise StackMismatchError(

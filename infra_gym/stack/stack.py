@@ -132,6 +132,7 @@ class Stack:
             target,
             None,
             self.layers,
+            named=definition.named if definition else None,
         )
         self._on_event = on_event or _ignore
         self._storage = storage or open_storage(settings)

@@ -35,6 +35,7 @@ IN_ACCOUNT = "do/"
 _UNAUTHORIZED = "Unable to authenticate you"
 _IN_USE = "VPC with members"
 _MADE_BY_CORE = ("firewalls", "vpcs", "projects", "tags")
+"""One of each, under the stack's whole name; those of other layers have more in their names."""
 
 
 class Strays:
@@ -96,12 +97,13 @@ class Strays:
         Raises:
             CloudError: It cannot be deleted.
         """
-        known = self._known()
+        known, title = self._known(), self._title(records[CORE])
         others = [one for one in records if one.startswith(IN_ACCOUNT) and one != CORE]
 
         def is_stray(run: CloudRun, thing: Thing) -> bool:
             if known is None:
-                return not others and thing.kind not in _MADE_BY_CORE
+                of_core = thing.kind in _MADE_BY_CORE and thing.name == title
+                return not others and not of_core
             return str(thing.identity) not in known and (not others or _named(run, thing))
 
         self._destroy(records[CORE], is_stray)
@@ -163,9 +165,11 @@ class Strays:
     def _runs(self, record: LayerRecord) -> list[CloudRun]:
         from infra_gym.clouds.digitalocean_runs import find_runs
 
-        title = title_of(record, self._project, self._environment)
         found = find_runs(self._account(), before=self._seen, on_problem=_passed_over)
-        return [run for run in found if run.title == title]
+        return [run for run in found if run.is_of(self._title(record))]
+
+    def _title(self, record: LayerRecord) -> str | None:
+        return title_of(record, self._project, self._environment)
 
     def _known(self) -> frozenset[str] | None:
         """The ids of all that the stack's states hold; ``None`` where one cannot be read."""
@@ -212,7 +216,7 @@ def ids_in(state: bytes | None) -> frozenset[str] | None:
 
 def _named(run: CloudRun, thing: Thing) -> bool:
     """Whether it bears the run's name, not only belongs to something that does."""
-    return thing.name.startswith(run.title)
+    return thing.name.startswith(run.name)
 
 
 def _passed_over(_kind: str, error: CloudError) -> None:

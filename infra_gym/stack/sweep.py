@@ -230,7 +230,7 @@ def _judge(
     """What is to be said of one ledger's stack; ``same``: runs that may be its own."""
     record = Ledger(storage, project, environment).stack()
     title = _title(storage, project, environment)
-    cloud = tuple(run for run in same if run.title == title)
+    cloud = tuple(run for run in same if run.is_of(title))
     lock = StackLock(storage, project, environment)
     owner = lock.holder()
     if record is None and not storage.keys(environment_prefix(project, environment)):

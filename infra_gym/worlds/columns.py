@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -10,9 +11,8 @@ from numpy.typing import NDArray
 
 from infra_gym.errors import MetricsError
 
-Columns = dict[str, NDArray[np.float64]]
-"""One number an environment, by name."""
 Masks = dict[str, NDArray[np.bool_]]
+"""Where something is so, by name."""
 
 
 class ColumnWorld(Protocol):
@@ -21,6 +21,10 @@ class ColumnWorld(Protocol):
     @property
     def control(self) -> str:
         """The definition's control that sets the replicas."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics that have one value and are no formulas, in the definition's order."""
 
     def begin(self, places: NDArray[np.int64], seeds: Sequence[int], replicas: int) -> None:
         """Begin episodes in some places, each with its seed."""
@@ -33,10 +37,11 @@ class ColumnWorld(Protocol):
             idle: Which stay as they are, shape (num_envs,).
         """
 
-    def read(self, places: NDArray[np.int64] | None = None) -> tuple[Columns, Masks]:
+    def read(self, rows: NDArray[np.float64], places: NDArray[np.int64] | None = None) -> Masks:
         """The last interval's metrics, and where they had nothing to measure.
 
         Args:
+            rows: Filled, one for each of :attr:`names`; shape (metrics, environments).
             places: Of which environments; left out, of all.
 
         Raises:
@@ -55,17 +60,31 @@ class ColumnWorld(Protocol):
         parameters."""
 
 
-def filled(columns: Columns, empty: Mapping[str, float | None]) -> Masks:
-    """Fill what is NaN with what is declared for it; returns where that was, of each such column.
+def tell(
+    rows: NDArray[np.float64],
+    values: NDArray[np.float64],
+    places: NDArray[np.int64] | None,
+    empty: Mapping[str, float | None],
+) -> Masks:
+    """Fill ``rows`` as :meth:`ColumnWorld.read` does.
+
+    Args:
+        rows: Shape (metrics, places).
+        values: Of all environments; NaN where there was nothing to measure.
+        places: Of which environments; ``None``: of all.
+        empty: What is declared for each metric then.
 
     Raises:
         MetricsError: There was nothing to measure for a metric that declares no ``empty``.
     """
+    rows[:] = values if places is None else values[:, places]
+    if not math.isnan(np.add.reduce(rows, axis=None)):
+        return {}  # a sum with a NaN is none, and most steps have none
     masks = {}
-    for name, column in columns.items():
-        nothing = np.isnan(column)
+    for name, row in zip(empty, rows, strict=True):
+        nothing = np.isnan(row)
         if nothing.any():
-            column[nothing] = otherwise(name, empty)
+            row[nothing] = otherwise(name, empty)
             masks[name] = nothing
     return masks
 

@@ -27,7 +27,6 @@ from infra_gym.definitions.models import (
 from infra_gym.errors import DefinitionError, did_you_mean
 from infra_gym.metrics import quantile_of_rising
 from infra_gym.simulators.faas_rules import BUCKETS_S, CODES, MIB, Rules
-from infra_gym.worlds.columns import Columns, Masks, filled
 from infra_gym.worlds.selectors import Selector
 
 if TYPE_CHECKING:
@@ -132,7 +131,6 @@ class FaasMetrics:
         }
         self._numbers: dict[str, Number] = {}
         self._by_label: dict[str, Callable[[Replicas, float], dict[str, float]]] = {}
-        self._empty = {name: metric.empty for name, metric in definition.metrics.items()}
         for name, metric in definition.metrics.items():
             if isinstance(metric, FormulaMetric):
                 continue
@@ -140,16 +138,13 @@ class FaasMetrics:
                 self._numbers[name] = self._number(name, metric)
             else:
                 self._by_label[name] = self._number_by_replica(name, metric)
+        self.empty = {name: definition.metrics[name].empty for name in self._numbers}
+        """Of each metric with one value: what it is where there was nothing to measure."""
 
-    def columns(self, counts: Counts) -> tuple[Columns, Masks]:
-        """The metrics with one value, and where they had nothing to measure.
-
-        Raises:
-            MetricsError: There was nothing to measure for a metric that declares no ``empty``.
-        """
-        numbers = self._numbers.items()
-        columns = {name: np.array(number(counts), dtype=np.float64) for name, number in numbers}
-        return columns, filled(columns, self._empty)
+    def values(self, counts: Counts) -> Column:
+        """The metrics with one value, NaN where they had nothing to measure; shape (metrics,
+        environments)."""
+        return np.array([number(counts) for number in self._numbers.values()], dtype=np.float64)
 
     def by_label(self, replicas: Replicas, seconds: float) -> dict[str, dict[str, float]]:
         """The metrics with one value a replica, of one environment.

@@ -20,7 +20,7 @@ from infra_gym.definitions.models import (
 from infra_gym.errors import DefinitionError, did_you_mean
 from infra_gym.simulators import webapp_table as table
 from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES
-from infra_gym.worlds.columns import filled, otherwise
+from infra_gym.worlds.columns import otherwise
 from infra_gym.worlds.selectors import Selector
 
 _REQUESTS = "siege_requests_total"
@@ -75,7 +75,8 @@ class WebAppMeasures:
                 self._by_label[name] = self._entry_by_label(name, metric)
         self.names = tuple(entries)
         """Of the metrics with one value, in the order of the values."""
-        self._empty = {name: definition.metrics[name].empty for name in entries}
+        self.empty = {name: definition.metrics[name].empty for name in entries}
+        """Of each of them: its value where there was nothing to measure."""
         self.metrics = np.array([entry.row() for entry in entries.values()]).reshape(
             -1, table.COLUMNS
         )
@@ -117,7 +118,7 @@ class WebAppMeasures:
         if math.isnan(sum(told.values)):  # and so is one of them
             for name, value in values.items():
                 if math.isnan(value):
-                    values[name] = otherwise(name, self._empty)
+                    values[name] = otherwise(name, self.empty)
                     empty.add(name)
         return values, by_label, frozenset(empty)
 
@@ -142,22 +143,6 @@ class WebAppMeasures:
             else:
                 found[name] = {}
         return found
-
-    def filled(
-        self, values: NDArray[np.float64]
-    ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.bool_]]]:
-        """Columns by name, and of those that had nothing to measure somewhere, where.
-
-        Args:
-            values: Shape (metrics, environments); what is NaN is filled.
-
-        Raises:
-            MetricsError: There was nothing to measure for a metric that declares no ``empty``.
-        """
-        columns = dict(zip(self.names, values, strict=True))
-        if not math.isnan(np.add.reduce(values, axis=None)):
-            return columns, {}  # a sum with a NaN is none, and most steps have none
-        return columns, filled(columns, self._empty)
 
     def _entry(self, name: str, metric: Metric) -> _Entry:
         if isinstance(metric, GaugeMetric):

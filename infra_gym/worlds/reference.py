@@ -17,7 +17,7 @@ from infra_gym.simulators.webapp_counts import CODES
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.simulators.webapp_table import STARTED_AT
 from infra_gym.workloads import Workload, arrival_schedule
-from infra_gym.worlds.columns import Columns, Masks
+from infra_gym.worlds.columns import Masks, tell
 from infra_gym.worlds.measures import WebAppMeasures
 from infra_gym.worlds.webapp_inputs import WebAppInputs
 
@@ -93,14 +93,14 @@ class ReferenceBatch:
         self.ticks += ~idle
         self._advance(replicas, idle)
 
-    def read(self, places: NDArray[np.int64] | None = None) -> tuple[Columns, Masks]:
-        """Columns of the last step's metrics, and where they had nothing to measure.
+    def read(self, rows: NDArray[np.float64], places: NDArray[np.int64] | None = None) -> Masks:
+        """The last step's metrics; see :meth:`~infra_gym.worlds.columns.ColumnWorld.read`."""
+        return tell(rows, self._values, places, self._measures.empty)
 
-        Raises:
-            MetricsError: There was nothing to measure for a metric that declares no ``empty``.
-        """
-        values = self._values.copy() if places is None else self._values[:, places]
-        return self._measures.filled(values)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the metrics, in the order of their rows."""
+        return self._measures.names
 
     def notes(self, place: int) -> dict[str, Any]:
         """What is told of one environment's episode when it begins."""

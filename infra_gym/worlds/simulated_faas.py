@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from infra_gym.definitions.models import Definition
 from infra_gym.workloads import Workload, arrival_schedule
-from infra_gym.worlds.columns import Columns, Masks
+from infra_gym.worlds.columns import Masks, tell
 from infra_gym.worlds.faas_metrics import FaasMetrics, Scenario
 from infra_gym.worlds.replica_control import replica_control
 
@@ -72,19 +72,15 @@ class FaasBatch:
         self.ticks += ~idle
         self._advance(replicas, idle)
 
-    def read(self, places: NDArray[np.int64] | None = None) -> tuple[Columns, Masks]:
-        """Columns of the last step's metrics, and where they had nothing to measure.
+    def read(self, rows: NDArray[np.float64], places: NDArray[np.int64] | None = None) -> Masks:
+        """The last step's metrics; see :meth:`~infra_gym.worlds.columns.ColumnWorld.read`."""
+        values = self._metrics.values(self._functions.counts())
+        return tell(rows, values, places, self._metrics.empty)
 
-        Raises:
-            MetricsError: There was nothing to measure for a metric that declares no ``empty``.
-        """
-        columns, empty = self._metrics.columns(self._functions.counts())
-        if places is None:
-            return columns, empty
-        return (
-            {name: column[places] for name, column in columns.items()},
-            {name: mask[places] for name, mask in empty.items() if mask[places].any()},
-        )
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the metrics, in the order of their rows."""
+        return tuple(self._metrics.empty)
 
     def notes(self, place: int) -> dict[str, Any]:
         """What is told of one environment's episode when it begins."""

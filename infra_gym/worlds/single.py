@@ -48,7 +48,9 @@ class SingleWorld:
         self._begun = False
 
     def _reading(self, notes: Mapping[str, Any]) -> Reading:
-        columns, empty = self.batch.read()
+        names = self.batch.names
+        rows = np.empty((len(names), 1))
+        empty = self.batch.read(rows)
         by_label = self.batch.by_label(0)
         tick = int(self.batch.ticks[0])
         until_s = tick * self._interval_s
@@ -56,7 +58,7 @@ class SingleWorld:
             tick=tick,
             seconds=until_s - max(0, tick - 1) * self._interval_s,
             time_s=until_s * self._time_scale,
-            values={name: float(column[0]) for name, column in columns.items()},
+            values=dict(zip(names, rows[:, 0].tolist(), strict=True)),
             by_label=by_label,
             empty=frozenset(empty) | {name for name, values in by_label.items() if not values},
             notes={

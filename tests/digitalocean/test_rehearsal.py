@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,10 +23,45 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.usefixtures("needs_provider"),
-    pytest.mark.skipif(not KUBECONFIG, reason="INFRA_GYM_TEST_KUBECONFIG names no kubeconfig"),
 ]
+needs_cluster = pytest.mark.skipif(
+    not KUBECONFIG, reason="INFRA_GYM_TEST_KUBECONFIG names no kubeconfig"
+)
 
 
+def test_the_account_is_listed_where_the_cluster_cannot_be_reached(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]  # nobody's, once it is closed
+    kubeconfig = tmp_path / "away"
+    kubeconfig.write_text(
+        json.dumps(
+            {
+                "current-context": "away",
+                "contexts": [{"name": "away", "context": {"cluster": "away", "user": "away"}}],
+                "clusters": [{"name": "away", "cluster": {"server": f"https://127.0.0.1:{port}"}}],
+                "users": [{"name": "away", "user": {"token": "any"}}],
+            }
+        )
+    )
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "infra_gym", "rehearse", "SimpleK8sWebApp-v0", "--json"),
+            *("--kubeconfig", str(kubeconfig)),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=590,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr[-3000:]
+    told = json.loads(done.stdout)
+    assert told["left"] == []
+    assert told["bill_usd"] > 0  # the account had a cluster
+    assert told["namespaces"] is None
+
+
+@needs_cluster
 def test_an_episode_leaves_nothing_in_the_account(tmp_path):
     done = subprocess.run(
         [
@@ -51,6 +87,7 @@ def test_an_episode_leaves_nothing_in_the_account(tmp_path):
     assert told["namespaces"] == []
 
 
+@needs_cluster
 def test_a_run_that_is_killed_among_its_pods_is_swept(tmp_path):
     name, behind = f"killed-{uuid.uuid4().hex[:6]}", Path(str(KUBECONFIG))
     kept = ("INFRA_GYM_", "KUBE", "DIGITALOCEAN_")

@@ -303,6 +303,44 @@ def test_a_vector_that_nobody_closed_is_destroyed_too(data_folder):
     assert not root.exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("vector", [False, True], ids=["one", "vector"])
+def test_a_script_that_is_told_to_end_destroys_first(data_folder, vector):
+    make_it = (
+        f"gym.make_vec('infra_gym:{ID}', num_envs=2, vectorization_mode='async', target='local',\n"
+        "              project='told')\n"
+        if vector
+        else f"gym.make('infra_gym:{ID}', target='local', project='told')\n"
+    )
+    script = (
+        "import gymnasium as gym, time\n"
+        "if __name__ == '__main__':\n"
+        f"    env = {make_it}"
+        "    env.reset(seed=1)\n"
+        "    print('up', flush=True)\n"
+        "    time.sleep(300)\n"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert run.stdout.readline() == "up\n"
+        assert processes_in(data_folder / "runs/told") != []
+        run.send_signal(signal.SIGTERM)
+        _, told = run.communicate(timeout=100)  # workers hold the pipe until they have destroyed
+    finally:
+        run.kill()
+        run.wait()
+    # A vector's own process has nothing to destroy: its workers do it, when it is gone.
+    assert run.returncode == (-signal.SIGTERM if vector else 128 + signal.SIGTERM), told
+    assert processes_in(data_folder / "runs/told") == []
+    assert not (data_folder / "runs/told").exists()
+
+
 def test_a_destroy_that_was_interrupted_is_done_again_at_exit(data_folder):
     script = (
         "import os, signal, threading\n"

@@ -52,6 +52,7 @@ def test_a_path_is_taken_as_it_is(folder: Path) -> None:
     path = new_definition("Mine-v1", folder / "anywhere")
     assert find_definition(str(path)).id == "Mine-v1"
     assert find_definition("anywhere/Mine-v1.yaml").id == "Mine-v1"
+    assert find_definition("anywhere/Mine-v1.yaml").named == "anywhere/Mine-v1.yaml"
     assert "Mine-v1" not in definition_ids()
     with pytest.raises(DefinitionError, match="No such file"):
         find_definition("anywhere/Yours-v1.yaml")

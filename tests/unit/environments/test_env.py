@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
 from infra_gym.cost import Bill, Budget
-from infra_gym.definitions.catalog import find_definition
+from infra_gym.definitions.catalog import definition_file, find_definition
 from infra_gym.environments.env import InfraEnv
 from infra_gym.environments.farewell import Farewell
 from infra_gym.environments.make import make
@@ -159,6 +160,20 @@ def test_what_nobody_closed_is_destroyed_by_its_id_or_by_its_ledger_alone():
         farewell.cancel()
         stack = ["--target", "sim", "-p", "tests", "-e", "env", "--quiet"]
         assert farewell.command[3:] == ["layers", "destroy", *named, *stack]
+
+
+def test_what_is_told_to_type_names_the_file_that_an_environment_is_of(tmp_path):
+    file = tmp_path / "my envs" / "Mine-v1.yaml"
+    file.parent.mkdir()
+    told = definition_file(DEFINITION.id).read_text().replace(DEFINITION.id, "Mine-v1")
+    file.write_text(told)
+    with pytest.raises(SettingsError) as caught:
+        make(str(file), target="replay")
+    line = f"infra-gym run {shlex.quote(str(file))} --target replay --recording LOG.jsonl"
+    assert line in caught.value.next_command
+    assert f'infra_gym.environments.make.make("{file}", target="replay"' in str(caught.value)
+    with pytest.raises(SettingsError, match=r"Next: gym\.make"):
+        make(DEFINITION.id, target="replay")
 
 
 def test_the_reset_mode_is_checked():

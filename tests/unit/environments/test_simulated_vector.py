@@ -106,9 +106,10 @@ def test_a_batch_equals_single_environments(fidelity, mode):
 @pytest.mark.parametrize("options", [
     {"action": "absolute"},
     {"interval_s": 0.5, "action": "absolute"},
+    {"clock": "local"},
     {"interval_s": 2.5, "workload": {"profile": "constant", "mean_rps": 170}},
     {"workload": {"profile": "flash_crowd", "mean_rps": 60, "period_s": 900, "fall_s": 60}},
-], ids=["absolute", "short", "overload", "crowd"])  # fmt: skip
+], ids=["absolute", "short", "clock", "overload", "crowd"])  # fmt: skip
 @pytest.mark.parametrize("fidelity", FIDELITIES)
 def test_they_agree_on_other_definitions_of_time_load_and_actions(fidelity, options):
     options = {"fidelity": fidelity, "max_episode_steps": 30, **options}

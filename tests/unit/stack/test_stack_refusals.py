@@ -52,9 +52,9 @@ def test_the_same_stack_is_not_refused():
 @pytest.mark.parametrize(
     ("ours", "theirs", "message", "command"),
     [
-        ({}, {"id": "Jobs-v0"}, "another id .*: Jobs-v0, not Web-v0", "destroy Jobs-v0 --target l"),
-        ({}, {"id": None}, "another id .*: single layers", "destroy local/a --target local"),
-        ({}, {"target": "k8s"}, "another target .*: k8s, not local", "Web-v0 --target k8s -p p"),
+        ({}, {"id": "Jobs-v0"}, "another id .*: Jobs-v0, not Web-v0", "destroy --target l"),
+        ({}, {"id": None}, "another id .*: single layers", "destroy --target local"),
+        ({}, {"target": "k8s"}, "another target .*: k8s, not local", "destroy --target k8s -p p"),
         (
             {"cluster": "two", "target": "k8s"},
             {"cluster": "one", "target": "k8s"},
@@ -103,6 +103,12 @@ def test_what_is_not_the_layers_fault_goes_through(error):
     assert told.value is error
 
 
+def test_an_environment_of_a_file_is_told_by_its_file():
+    ours = identity(named="'my envs/Web-v0.yaml'")
+    assert ours.command("apply").startswith("infra-gym layers apply 'my envs/Web-v0.yaml' --target")
+    assert ours.command("apply", ["local/a"]).startswith("infra-gym layers apply local/a --target")
+
+
 def test_a_failure_blocks_only_what_waits_for_it():
     order = Order(["x/a", "x/b", "x/c", "x/d"], {"x/b": ["x/a"], "x/c": ["x/b"]})
 
@@ -117,17 +123,28 @@ def test_a_failure_blocks_only_what_waits_for_it():
     assert outcome.not_run == ("x/c",)
 
 
-def test_an_interrupt_awaits_what_runs_and_begins_no_more():
+@pytest.mark.parametrize(
+    "ending", [KeyboardInterrupt("Stopped."), SystemExit(143)], ids=["interrupt", "exit"]
+)
+def test_an_interrupt_awaits_what_runs_and_begins_no_more(ending):
     order = Order(["x/a", "x/b"], {"x/b": ["x/a"]})
     interrupted, began = threading.Event(), []
+
+    def end(*_: object) -> None:
+        raise ending
 
     def work(layer: str) -> None:
         began.append(layer)
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         assert interrupted.wait(20)
 
-    with pytest.raises(KeyboardInterrupt):
-        run_layers(order, work, interrupt=interrupted.set)
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        with pytest.raises(type(ending)) as raised:
+            run_layers(order, work, interrupt=interrupted.set)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert raised.value is ending
     assert began == ["x/a"]
 
 

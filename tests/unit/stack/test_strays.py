@@ -137,6 +137,30 @@ def test_a_state_that_cannot_be_read_keeps_what_it_may_know(strays, storage, acc
     assert left(account) == {"vpc-1", "another"}
 
 
+def put_roles(account):
+    """What a layer of droplets names after the run, and its role."""
+    account.put("firewalls", "firewall-1", name=f"{TITLE}-bastion")
+    account.put("tags", f"{TITLE}:bastion", name=f"{TITLE}:bastion")
+
+
+@pytest.mark.parametrize("state", [b'{"resources": []}', b"no JSON"], ids=["read", "nonsense"])
+def test_before_the_network_goes_what_is_named_by_a_role(strays, storage, account, state):
+    put_roles(account)
+    account.put("tags", TITLE)
+    storage.write("infrastructure/p/e/state/do/support.tfstate", state)
+    know(storage, CORE, "vpc-1", TITLE)
+    strays.remove_before_destroy(records(core="applied"))
+    assert left(account) == {"vpc-1", TITLE, "another"}
+
+
+def test_what_is_named_by_a_role_is_the_stacks_where_nothing_else_is_left(strays, account):
+    for key in [key for key in account.things if key[1] != "another"]:
+        account.things.pop(key)
+    put_roles(account)
+    strays.remove_before_destroy(records(core="failed"))
+    assert left(account) == {"another"}
+
+
 def test_what_outlives_its_cluster_is_known_by_it(strays, storage, account):
     account.put("volumes", "volume-1", name="pvc-1", tags=["k8s:cluster-1"])
     know(storage, CORE, "vpc-1")
