@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from infra_gym.stack import Stack
 
 EXIT_NO = 1
+_BEFORE_AND_AFTER = "18 minutes (assumed, never measured)"
 
 
 def may_spend(
@@ -32,6 +33,7 @@ def may_spend(
     project: str | None = None,
     environment: str | None = None,
     interval_s: float | None = None,
+    steps: int | None = None,
     budget_usd: float | None = None,
     times: int = 1,
 ) -> bool | None:
@@ -45,6 +47,7 @@ def may_spend(
         project: First part of its name; default: the settings'.
         environment: Second part: a stack that stands may have been given other inputs.
         interval_s: Another length of a step, in seconds.
+        steps: Those of an episode, where they are fewer.
         budget_usd: What it may spend; default: the settings'.
         times: So many such stacks at once.
 
@@ -62,7 +65,7 @@ def may_spend(
     if settings.target != "do" or "do" not in find_definition(identifier).layers:
         return None
     stack = open_stack(identifier, target=settings.target, settings=settings)
-    return agreed(output, stack, yes=yes, interval_s=interval_s, times=times)
+    return agreed(output, stack, yes=yes, interval_s=interval_s, steps=steps, times=times)
 
 
 def agreed(
@@ -73,6 +76,7 @@ def agreed(
     layers: Sequence[str] | None = None,
     inputs: Mapping[str, Mapping[str, Any]] | None = None,
     interval_s: float | None = None,
+    steps: int | None = None,
     times: int = 1,
 ) -> bool | None:
     """As :func:`may_spend`, for a stack, or some of its layers with some inputs."""
@@ -81,7 +85,9 @@ def agreed(
 
     if not billed_layers(layers or stack.layers):
         return None
-    found = estimate(stack, known_prices(), layers=layers, inputs=inputs, interval_s=interval_s)
+    found = estimate(
+        stack, known_prices(), layers=layers, inputs=inputs, interval_s=interval_s, steps=steps
+    )
     _refuse_too_small(found, stack.settings.budget_usd)
     return ask(output, summary(found, times), yes=yes or stack.settings.spend_money)
 
@@ -138,9 +144,12 @@ def summary(found: Estimate, times: int = 1) -> str:
         f"DigitalOcean bills {many}{each or 'nothing that is known'}: "
         f"${span(low * times, high * times)} an hour"
     )
-    if found.episode_usd is not None:
+    if found.episode_usd is not None and found.episode_s is not None:
         low, high = found.episode_usd
-        text += f", ${span(low * times, high * times)} an episode"
+        text += (
+            f", ${span(low * times, high * times)} an episode of {found.episode_s / 60:.3g} "
+            f"minutes, without and with {_BEFORE_AND_AFTER} of start and teardown"
+        )
     text += f" ({found.source})."
     if found.untold:
         text += f" What {', '.join(found.untold)} costs is not known."
@@ -161,7 +170,7 @@ def _refuse_too_small(found: Estimate, budget_usd: float | None) -> None:
     if budget_usd is not None and budget_usd <= needed:
         raise UsageError(
             f"A budget of ${budget_usd:g} does not last: the start and the teardown alone cost "
-            f"about ${needed:.4f}.",
+            f"about ${needed:.4f}, if they take {_BEFORE_AND_AFTER}.",
             next_command="a larger --budget-usd, or INFRA_GYM_BUDGET_USD",
         )
 

@@ -26,6 +26,7 @@ def estimate(
     layers: Sequence[str] | None = None,
     inputs: Mapping[str, Mapping[str, Any]] | None = None,
     interval_s: float | None = None,
+    steps: int | None = None,
 ) -> Estimate:
     """What an apply of a stack's layers will cost; touches nothing.
 
@@ -35,6 +36,7 @@ def estimate(
         layers: Which layers; default: all.
         inputs: Explicit values, by layer and variable.
         interval_s: Another length of a step than the definition's, in seconds.
+        steps: Those of an episode that ends earlier than the definition says.
 
     Raises:
         DefinitionError: A layer's ``cost.yaml`` cannot be understood.
@@ -57,7 +59,8 @@ def estimate(
     seconds = None
     if definition is not None:
         target: Target = stack.target  # type: ignore[assignment]  # one that the definition has
-        seconds = definition.max_episode_steps * (interval_s or definition.interval_s[target])
+        most = definition.max_episode_steps
+        seconds = min(steps or most, most) * (interval_s or definition.interval_s[target])
     has_space = stack.settings.state.backend == "spaces"
     return Estimate(
         parts=tuple(parts),

@@ -161,6 +161,15 @@ def test_a_stack_that_stands_costs_what_it_was_given(monkeypatch, tmp_path, caps
         assert f"{nodes} node s-2vcpu-2gb" in capsys.readouterr().err
 
 
+def test_a_short_episode_costs_less(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("DIGITALOCEAN_TOKEN", raising=False)
+    monkeypatch.delenv("DIGITALOCEAN_ACCESS_TOKEN", raising=False)
+    monkeypatch.setenv("INFRA_GYM_DATA_FOLDER", str(tmp_path))
+    may_spend(Output(), ID, target="do", yes=True, steps=5)
+    told = capsys.readouterr().err
+    assert "$0.0200 to 0.0240 an episode of 5 minutes, without and with 18 minutes" in told
+
+
 @pytest.mark.slow
 def test_the_cost_is_told_with_and_without_an_account(program, mine):
     code, told = program.run(mine, "cost", ID)
