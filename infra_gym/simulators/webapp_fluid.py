@@ -16,16 +16,11 @@ refusals b(y), the number after is the y for which y + dt (s(y) + a b(y)) = x + 
 grows with y, and all is a straight line between two rows of the table. The latencies of a span are
 those half way from the state before to the state after.
 
-A block of environments goes through its spans together, in phases: how long a span is, and who is
-there (:func:`_open`, :func:`_go_on`), how many requests a replica has after it
-(:func:`_find_numbers`), what came, was answered and refused (:func:`_flow`), and how long that took
-(:func:`_spread`). A phase is a short loop over the *lanes*, the environments whose step goes on,
-and none depends on another: the processor works on several at once.
+Replicas start, become ready, drain and are replaced at the very times at which they do in the
+reference. Those that drain answer what they have.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,42 +28,13 @@ from numpy.typing import NDArray
 from infra_gym.simulators.compilation import compiled, inlined
 from infra_gym.simulators.webapp_fluid_measures import measure_block
 from infra_gym.simulators.webapp_fluid_queue import (
+    BLOCKED,
     FLYING_EACH,
     NUMBER,
     SERVED,
     TIMEOUTS,
     WITHIN,
     Array,
-    Tables,
-    between,
-    find,
-)
-from infra_gym.simulators.webapp_fluid_replicas import (
-    APPLY,
-    BUSY,
-    CALM_NUMBER,
-    CALM_RATE,
-    EXISTING,
-    FLYING,
-    GUESSES_PER_LOAD,
-    INSIDE,
-    INTERVAL,
-    LEAVING,
-    LOW,
-    MAX_IN_FLIGHT,
-    MOVED,
-    NEXT_READY,
-    POSITION,
-    READY,
-    SETTLED,
-    TICK,
-    WANTED,
-    WORK,
-    begin,
-    drain,
-    look,
-    scale,
-    scale_calmly,
 )
 from infra_gym.simulators.webapp_table import (
     DROPPED,
@@ -78,305 +44,317 @@ from infra_gym.simulators.webapp_table import (
     TIMEOUT,
 )
 
-Indices = NDArray[np.int64]
-
 SPANS = 4
 """Parts of a step for which the load's mean is known."""
 _BLOCK = 128
-"""Environments that go through a step together: their numbers fit the nearest caches."""
+"""Environments whose metrics are told together: what they ended fits the nearest cache."""
 _ALIKE = 0.1
 """Two spans whose loads differ by no more than this share of their mean are taken as one."""
 
 (
-    NOW,  # up to here the step is done
-    UNTIL,  # up to here the load is RATE
-    RATE,  # requests/s
-    SPAN,  # parts of the step that this is the end of
-    CHANGE,  # when the replicas that are wanted change; infinite: no more
-    CALM,  # the step is one span: 1, else 0
-    BEFORE,  # requests in flight at the step's begin, until they are counted
-    ACCOUNTED,  # these, and all that were accepted since
-    WORKED,  # replica-seconds of work
-    ENDED,  # share of the accounted ones that ended in the step
-) = range(10)
-_STEP_FIELDS = 10
-"""Of an environment's step."""
+    INTERVAL,
+    SLOTS,
+    SERVICE_TIME,
+    MAX_IN_FLIGHT,
+    BOOT,
+    DRAIN,
+    APPLY,  # from a step's begin until its change is made
+    GUESSES_PER_LOAD,  # places in the list of guesses for one request/s
+    LOW,  # the first bound within which some answer comes; the table begins with it
+    CALM_RATE,  # requests/s for a replica, up to which its latencies hardly depend on the load
+    CALM_NUMBER,  # requests in a replica under this load
+) = range(11)
+RULES = 11
+"""Fields of what stays the same for a whole life. Times are wall-clock seconds."""
+
 (
-    SPAN_S,
-    LOAD,  # requests/s for each ready replica
-    WAY,  # from the row of the table to the next, at the span's end
-    REQUESTS,  # whose latencies are told
-    MIDDLE,  # position in the table that tells them
-    HERE,  # those that its row tells
-    THERE,  # and those that the next one tells
-) = range(7)
-_LANE_FIELDS = 7
-"""Of a span."""
+    TICK,
+    INSIDE,  # mean number of requests in a ready replica
+    POSITION,  # and where that lies between the rows of the table
+    FLYING,  # requests that the client waits for
+    WANTED,  # replicas
+    READY,  # those that take requests
+    EXISTING,  # those that are seen
+    NEXT_READY,  # when the next one takes requests
+    SETTLED,  # replicas with lower numbers are ready, and nothing drains under their numbers
+    MOVED,  # replicas with this number or a higher one were never there
+    LEAVING,  # requests in replicas that drain
+    DRAINS,  # and how many of them end in a second
+    BUSY,  # replica-seconds of work done in the last step
+) = range(13)
+FIELDS = 13
+"""Fields of an environment's state."""
+STARTED, READY_AT, GONE, FREE, STARTED_BEFORE = range(5)
+"""After them, for each number of a replica: when it started, and when it takes requests; when the
+one before it under this number is seen no more, when the number is free, and when that one had
+started."""
+REPLICA_FIELDS = 5
 
 
-class _Block(NamedTuple):
-    """Some environments in their step. Each has a slot; while its step goes on, also a lane."""
-
-    steps: Array
-    """Shape (_STEP_FIELDS, slots)."""
-    totals: Array
-    """Requests that ended, by code; shape (codes, slots)."""
-    within: Array
-    """Answers within each bound of the table, and all answers; shape (bounds + 1, slots)."""
-    lanes: Array
-    """Shape (_LANE_FIELDS, lanes)."""
-    slots: Indices
-    """Of each lane."""
-    rows: Indices
-    """Of the table at the span's end, for each lane."""
-    kinds: Indices
-    """Of each slot: which rules and table are its own."""
+@compiled
+def begin(states: Array, place: int, replicas: int) -> None:
+    """All replicas stand ready and idle at time 0."""
+    for field in range(states.shape[1]):
+        states[place, field] = 0.0
+    states[place, WANTED] = states[place, READY] = states[place, EXISTING] = replicas
+    states[place, SETTLED] = states[place, MOVED] = replicas
+    states[place, NEXT_READY] = np.inf
 
 
 @inlined
-def _open_step(
-    steps: Array, slot: int, place: int, states: Array, wanted: int, rates: NDArray[np.float32],
-    rules: Array, tables: Tables, kind: int,
-) -> None:  # fmt: skip
-    """What a step begins with: whether it is calm, and whether its replicas change."""
+def _field(number: int, field: int) -> int:
+    return FIELDS + number * REPLICA_FIELDS + field
+
+
+@inlined
+def _scale(states: Array, place: int, wanted: int, now_s: float, rules: Array) -> None:
+    """Start replicas, or remove them, the highest number first."""
+    have = int(states[place, WANTED])
+    for number in range(wanted, have):
+        if states[place, _field(number, STARTED)] <= now_s:
+            _remove(states, place, number, now_s, rules)
+        # Else the one before it is there yet, and it never existed.
+    for number in range(have, wanted):
+        started_s = max(now_s, states[place, _field(number, FREE)])
+        states[place, _field(number, STARTED)] = started_s
+        states[place, _field(number, READY_AT)] = started_s + rules[BOOT]
+    states[place, WANTED] = wanted
+    states[place, SETTLED] = min(states[place, SETTLED], float(min(have, wanted)))
+    states[place, MOVED] = max(states[place, MOVED], float(wanted))
+
+
+@inlined
+def _remove(states: Array, place: int, number: int, now_s: float, rules: Array) -> None:
+    """It gets no more requests, and ends what it has."""
+    free_s = gone_s = now_s + rules[DRAIN]
+    if states[place, _field(number, READY_AT)] <= now_s:
+        inside = states[place, INSIDE]
+        free_s = max(free_s, now_s + inside * rules[SERVICE_TIME] / rules[SLOTS])
+        states[place, LEAVING] += inside
+        states[place, DRAINS] += rules[SLOTS] / rules[SERVICE_TIME]
+        states[place, READY] -= 1
+    states[place, _field(number, GONE)] = gone_s
+    states[place, _field(number, FREE)] = free_s
+    states[place, _field(number, STARTED_BEFORE)] = states[place, _field(number, STARTED)]
+
+
+@inlined
+def _look(states: Array, place: int, now_s: float, table: Array) -> None:
+    """Who is there, and when the next takes requests. New ones share the work that waits."""
+    first, wanted = int(states[place, SETTLED]), int(states[place, WANTED])
+    ready, existing, next_s, settled = first, first, np.inf, first
+    for number in range(first, int(states[place, MOVED])):
+        drains = states[place, _field(number, GONE)] > now_s
+        existing += drains
+        if number < wanted:
+            ready_s = states[place, _field(number, READY_AT)]
+            existing += states[place, _field(number, STARTED)] <= now_s
+            if ready_s <= now_s:
+                ready += 1
+                settled += settled == number and not drains
+            else:
+                next_s = min(next_s, ready_s)
+    if ready > states[place, READY]:
+        states[place, INSIDE] *= states[place, READY] / ready
+        row, way = _find(table, int(states[place, POSITION]), states[place, INSIDE], 0.0, 0.0)
+        states[place, POSITION] = row + way
+    states[place, READY], states[place, EXISTING] = ready, existing
+    states[place, NEXT_READY], states[place, SETTLED] = next_s, settled
+
+
+@inlined
+def _find(table: Array, row: int, goal: float, span_s: float, load: float) -> tuple[int, float]:
+    """Where y + dt (s(y) + a b(y)) meets ``goal``: a row, and the way to the next; see above.
+
+    It is looked for from ``row`` on.
+    """
+    last = table.shape[0] - 2
+    here = table[row, NUMBER] + span_s * (table[row, SERVED] + load * table[row, BLOCKED])
+    while row > 0 and here > goal:
+        row -= 1
+        here = table[row, NUMBER] + span_s * (table[row, SERVED] + load * table[row, BLOCKED])
+    while True:
+        after = row + 1
+        there = table[after, NUMBER] + span_s * (
+            table[after, SERVED] + load * table[after, BLOCKED]
+        )
+        if there > goal or row == last:
+            break
+        row, here = after, there
+    return row, (min(1.0, (goal - here) / (there - here)) if there > here else 1.0)
+
+
+@inlined
+def _between(table: Array, row: int, way: float, column: int) -> float:
+    return float(table[row, column] + way * (table[row + 1, column] - table[row, column]))
+
+
+@inlined
+def _spread(requests: float, position: float, table: Array, within: Array, slot: int) -> float:
+    """Add requests by their latencies to a row of ``within``; returns how many time out."""
+    row = min(int(position), table.shape[0] - 2)
+    way = position - row
+    here, there = requests * (1 - way), requests * way
+    for bound in range(table.shape[1] - WITHIN):
+        within[slot, bound] += (
+            here * table[row, WITHIN + bound] + there * table[row + 1, WITHIN + bound]
+        )
+    return float(here * table[row, TIMEOUTS] + there * table[row + 1, TIMEOUTS])
+
+
+@inlined
+def _drain(states: Array, place: int, span_s: float, rules: Array) -> float:
+    """Replicas that drain end some of what they have; returns replica-seconds of their work."""
+    done = min(states[place, LEAVING], states[place, DRAINS] * span_s)
+    states[place, LEAVING] -= done
+    if states[place, LEAVING] == 0.0:
+        states[place, DRAINS] = 0.0
+    return float(done * rules[SERVICE_TIME] / rules[SLOTS])
+
+
+@inlined
+def flow(  # noqa: C901 - one loop: calls in it would cost more than what they do
+    states: Array,
+    place: int,
+    wanted: int,
+    rates: NDArray[np.float32],
+    rules: Array,
+    table: Array,
+    guesses: NDArray[np.int64],
+    totals: Array,
+    within: Array,
+    slot: int,
+) -> None:
+    """One step of one environment.
+
+    Args:
+        states: Shape (environments, FIELDS + replicas * REPLICA_FIELDS); one is changed in place.
+        place: Which environment.
+        wanted: Replicas.
+        rates: Of each environment, or of all: shape (environments or 1, steps * SPANS), requests/s;
+            after the last step, they begin again.
+        rules: Shape (RULES,).
+        table: See :func:`~infra_gym.simulators.webapp_fluid_queue.queue_table`.
+        totals: For the requests that ended, by code; shape (block, codes).
+        within: For the answers within each bound of the table; shape (block, bounds).
+        slot: The environment's row in these two.
+    """
     tick = int(states[place, TICK])
-    begin_s, end_s = tick * rules[kind, INTERVAL], (tick + 1) * rules[kind, INTERVAL]
-    change_s = begin_s + min(rules[kind, APPLY], rules[kind, INTERVAL])
+    begin_s, end_s = tick * rules[INTERVAL], (tick + 1) * rules[INTERVAL]
+    change_s = begin_s + min(rules[APPLY], rules[INTERVAL])
     curve, first = place if rates.shape[0] > 1 else 0, tick * SPANS % rates.shape[1]
+    changes = wanted != int(states[place, WANTED])
+    before = accounted = states[place, FLYING]
+    timeouts = busy_s = 0.0
+    for code in range(totals.shape[1]):
+        totals[slot, code] = 0.0
+    for bound in range(within.shape[1]):
+        within[slot, bound] = 0.0
+    now_s, span = begin_s, 0
     mean, highest = 0.0, 0.0
     for each in range(first, first + SPANS):
         mean += rates[curve, each] / SPANS
         highest = max(highest, rates[curve, each])
     taking = min(states[place, READY], float(wanted))
     calm = (
-        states[place, INSIDE] <= rules[kind, CALM_NUMBER]
-        and highest <= rules[kind, CALM_RATE] * taking
+        states[place, INSIDE] <= rules[CALM_NUMBER]
+        and highest <= rules[CALM_RATE] * taking
         and states[place, LEAVING] == 0
         and taking > 0
     )
-    steps[NOW, slot], steps[WORKED, slot], steps[CALM, slot] = begin_s, 0.0, calm
-    steps[BEFORE, slot] = steps[ACCOUNTED, slot] = states[place, FLYING]
-    if calm:
-        scale_calmly(states, place, wanted, change_s, end_s, rules, tables, kind)
-        steps[UNTIL, slot], steps[RATE, slot], steps[SPAN, slot] = end_s, mean, SPANS
-        steps[CHANGE, slot] = np.inf
-    else:
-        steps[UNTIL, slot], steps[SPAN, slot] = begin_s, 0
-        steps[CHANGE, slot] = change_s if wanted != int(states[place, WANTED]) else np.inf
-
-
-@inlined
-def _next_load(
-    steps: Array,
-    slot: int,
-    place: int,
-    states: Array,
-    rates: NDArray[np.float32],
-    rules: Array,
-    kind: int,
-) -> None:
-    """The load from now on, and until when."""
-    tick, span = int(states[place, TICK]), int(steps[SPAN, slot])
-    curve, first = place if rates.shape[0] > 1 else 0, tick * SPANS % rates.shape[1]
-    rate = float(rates[curve, first + span])
-    span += 1
-    if span % 2 == 1 and abs(rates[curve, first + span] - rate) <= _ALIKE * rate:
-        rate = (rate + rates[curve, first + span]) / 2
+    if calm:  # the whole step is one span, with the replicas that are there at its end
+        if changes:
+            changes = False
+            _scale(states, place, wanted, change_s, rules)
+        if states[place, SETTLED] < states[place, MOVED]:
+            _look(states, place, end_s, table)
+        if states[place, LEAVING] > 0 and states[place, READY] > 0:
+            states[place, INSIDE] += states[place, LEAVING] / states[place, READY]
+            states[place, LEAVING] = states[place, DRAINS] = 0.0
+    while span < SPANS:
+        rate = rates[curve, first + span]
         span += 1
-    steps[RATE, slot], steps[SPAN, slot] = rate, span
-    begin_s, end_s = tick * rules[kind, INTERVAL], (tick + 1) * rules[kind, INTERVAL]
-    steps[UNTIL, slot] = begin_s + span * rules[kind, INTERVAL] / SPANS if span < SPANS else end_s
-
-
-@inlined
-def _next_span(
-    steps: Array, lanes: Array, slot: int, lane: int, place: int, states: Array, wanted: int,
-    rates: NDArray[np.float32], rules: Array, tables: Tables, kind: int,
-) -> bool:  # fmt: skip
-    """Give the environment a lane for its next span; false: its step is over."""
-    now_s = steps[NOW, slot]
-    if states[place, NEXT_READY] <= now_s:
-        look(states, place, now_s, tables, kind)
-    if now_s >= steps[UNTIL, slot]:
-        if steps[SPAN, slot] == SPANS:
-            return False
-        _next_load(steps, slot, place, states, rates, rules, kind)
-    if steps[CHANGE, slot] <= now_s:
-        steps[CHANGE, slot] = np.inf
-        scale(states, place, wanted, now_s, rules, kind)
-        look(states, place, now_s, tables, kind)
-    stop_s = min(steps[UNTIL, slot], states[place, NEXT_READY], steps[CHANGE, slot])
-    span_s, ready = stop_s - now_s, states[place, READY]
-    if states[place, LEAVING] > 0:
-        steps[WORKED, slot] += drain(states, place, span_s, rules, kind)
-    steps[NOW, slot] = stop_s
-    lanes[SPAN_S, lane] = span_s
-    lanes[LOAD, lane] = steps[RATE, slot] / ready if ready > 0 else 0.0
-    return True
-
-
-@compiled
-def _open(
-    block: _Block, places: Indices, states: Array, wanted: Indices, rates: NDArray[np.float32],
-    rules: Array, tables: Tables,
-) -> int:  # fmt: skip
-    """Begin the steps of some environments, with their first spans; returns how many lanes."""
-    steps, lanes, slots, kinds = block.steps, block.lanes, block.slots, block.kinds
-    block.totals[:] = 0.0
-    block.within[:] = 0.0
-    for slot in range(places.size):
-        place = places[slot]
-        kind = place if tables.shape[0] > 1 else 0
-        kinds[slot], slots[slot] = kind, slot
-        _open_step(steps, slot, place, states, wanted[place], rates, rules, tables, kind)
-        _next_span(
-            steps, lanes, slot, slot, place, states, wanted[place], rates, rules, tables, kind
-        )
-    return places.size
-
-
-@compiled
-def _go_on(
-    block: _Block, going: int, places: Indices, states: Array, wanted: Indices,
-    rates: NDArray[np.float32], rules: Array, tables: Tables,
-) -> int:  # fmt: skip
-    """The next spans of those whose steps are not over; returns how many lanes there are."""
-    steps, lanes, slots, kinds = block.steps, block.lanes, block.slots, block.kinds
-    kept = 0
-    for lane in range(going):
-        slot = slots[lane]
-        if steps[CALM, slot] == 0:
-            place, kind = places[slot], kinds[slot]
-            slots[kept] = slot
-            kept += _next_span(
-                steps, lanes, slot, kept, place, states, wanted[place], rates, rules, tables, kind
-            )
-    return kept
-
-
-@compiled
-def _find_numbers(
-    block: _Block, going: int, places: Indices, states: Array, rules: Array, tables: Tables,
-    guesses: Indices,
-) -> None:  # fmt: skip
-    """Where in the table each replica is at the span's end."""
-    lanes, slots, kinds, rows = block.lanes, block.slots, block.kinds, block.rows
-    most = guesses.size - 1.0
-    for lane in range(going):
-        slot = slots[lane]
-        kind, inside = kinds[slot], states[places[slot], INSIDE]
-        load, span_s = lanes[LOAD, lane], lanes[SPAN_S, lane]
-        guess = guesses[int(min(load * rules[kind, GUESSES_PER_LOAD], most))]
-        row, way = find(tables, kind, guess, inside + span_s * load, span_s, load)
-        rows[lane], lanes[WAY, lane] = row, way
-
-
-@compiled
-def _flow(
-    block: _Block, going: int, places: Indices, states: Array, rules: Array, tables: Tables
-) -> None:
-    """What came in the span, what was answered, refused and dropped, and what is left."""
-    steps, lanes, totals, slots, kinds, rows = (
-        block.steps, block.lanes, block.totals, block.slots, block.kinds, block.rows
-    )  # fmt: skip
-    for lane in range(going):
-        slot = slots[lane]
-        place, kind = places[slot], kinds[slot]
-        span_s, before = lanes[SPAN_S, lane], steps[BEFORE, slot]
-        came = steps[RATE, slot] * span_s
-        ready, leaving = states[place, READY], states[place, LEAVING]
-        steps[BEFORE, slot] = 0.0
-        if ready == 0:
-            totals[REFUSED, slot] += came
-            lanes[REQUESTS, lane], lanes[MIDDLE, lane] = before, states[place, POSITION]
-            states[place, FLYING] = leaving
-            continue
-        row, way = rows[lane], lanes[WAY, lane]
-        after = between(tables, kind, row, way, NUMBER)
-        served = between(tables, kind, row, way, SERVED)
-        accepted = (after - states[place, INSIDE] + span_s * served) * ready
-        if accepted > came * (1 - 1e-9):
-            accepted = came
-        totals[FULL, slot] += came - accepted
-        flying = between(tables, kind, row, way, FLYING_EACH) * ready + leaving
-        steps[WORKED, slot] += ready * served * span_s * rules[kind, WORK]
-        if flying > rules[kind, MAX_IN_FLIGHT]:
-            dropped = min(flying - rules[kind, MAX_IN_FLIGHT], accepted)
-            totals[DROPPED, slot] += dropped
-            accepted, flying, after = accepted - dropped, flying - dropped, after - dropped / ready
-        steps[ACCOUNTED, slot] += accepted
-        lanes[REQUESTS, lane] = accepted + before
-        lanes[MIDDLE, lane] = 0.5 * (states[place, POSITION] + row + way)
-        states[place, INSIDE], states[place, POSITION] = after, row + way
-        states[place, FLYING] = flying
-
-
-@compiled
-def _spread(block: _Block, going: int, tables: Tables) -> None:
-    """Tell the span's requests by their latencies: within each bound, and those that time out."""
-    lanes, slots, rows = block.lanes, block.slots, block.rows
-    last, columns = tables.shape[1] - 2, tables.shape[2]
-    for lane in range(going):
-        middle, requests = lanes[MIDDLE, lane], lanes[REQUESTS, lane]
-        row = min(int(middle), last)
-        way = middle - row
-        rows[lane] = (block.kinds[slots[lane]] * tables.shape[1] + row) * columns
-        lanes[HERE, lane], lanes[THERE, lane] = requests * (1 - way), requests * way
-    entries = tables.reshape(tables.size)
-    for column in range(TIMEOUTS, columns):
-        told = block.totals[TIMEOUT] if column == TIMEOUTS else block.within[column - WITHIN]
-        for lane in range(going):
-            entry = rows[lane] + column
-            told[slots[lane]] += (
-                lanes[HERE, lane] * entries[entry] + lanes[THERE, lane] * entries[entry + columns]
-            )
-
-
-@compiled
-def _close(
-    block: _Block, places: Indices, states: Array, wanted: Indices, rules: Array, tables: Tables
-) -> None:
-    """What is left at the steps' ends: of the requests that are accounted for, some did not end."""
-    steps, totals, within, kinds = block.steps, block.totals, block.within, block.kinds
-    for slot in range(places.size):
-        place, kind = places[slot], kinds[slot]
-        if steps[CHANGE, slot] < np.inf:
-            scale(states, place, wanted[place], steps[NOW, slot], rules, kind)
-        if states[place, SETTLED] < states[place, MOVED] and steps[CALM, slot] == 0:
-            look(states, place, steps[NOW, slot], tables, kind)
-        states[place, TICK] += 1
-        states[place, BUSY] = steps[WORKED, slot]
-        accounted = steps[ACCOUNTED, slot]
-        states[place, FLYING] = min(states[place, FLYING], accounted)
-        steps[ENDED, slot] = 1 - states[place, FLYING] / accounted if accounted > 0 else 0.0
-    for slot in range(places.size):
-        totals[TIMEOUT, slot] *= steps[ENDED, slot]
-        totals[OK, slot] = steps[ACCOUNTED, slot] * steps[ENDED, slot] - totals[TIMEOUT, slot]
-    last = within.shape[0] - 1
-    for bound in range(last):
-        for slot in range(places.size):
-            within[bound, slot] *= steps[ENDED, slot]
-    within[last] = totals[OK]
+        if calm:
+            rate, span = mean, SPANS
+        elif span % 2 == 1 and abs(rates[curve, first + span] - rate) <= _ALIKE * rate:
+            rate = (rate + rates[curve, first + span]) / 2
+            span += 1
+        until_s = begin_s + span * rules[INTERVAL] / SPANS if span < SPANS else end_s
+        while now_s < until_s:
+            if changes and change_s <= now_s:
+                changes = False
+                _scale(states, place, wanted, now_s, rules)
+                _look(states, place, now_s, table)
+            stop_s = min(until_s, states[place, NEXT_READY])
+            if changes:
+                stop_s = min(stop_s, change_s)
+            span_s, now_s = stop_s - now_s, stop_s
+            came, ready = rate * span_s, states[place, READY]
+            if states[place, LEAVING] > 0:
+                busy_s += _drain(states, place, span_s, rules)
+            position, leaving = states[place, POSITION], states[place, LEAVING]
+            if ready == 0:
+                totals[slot, REFUSED] += came
+                timeouts += _spread(before, position, table, within, slot)
+                states[place, FLYING] = leaving
+            else:
+                inside, load = states[place, INSIDE], rate / ready
+                guess = guesses[int(min(load * rules[GUESSES_PER_LOAD], guesses.size - 1.0))]
+                row, way = _find(table, guess, inside + span_s * load, span_s, load)
+                after, served = _between(table, row, way, NUMBER), _between(table, row, way, SERVED)
+                accepted = (after - inside + span_s * served) * ready
+                if accepted > came * (1 - 1e-9):
+                    accepted = came
+                totals[slot, FULL] += came - accepted
+                flying = _between(table, row, way, FLYING_EACH) * ready + leaving
+                busy_s += ready * served * span_s * rules[SERVICE_TIME] / rules[SLOTS]
+                if flying > rules[MAX_IN_FLIGHT]:
+                    dropped = min(flying - rules[MAX_IN_FLIGHT], accepted)
+                    totals[slot, DROPPED] += dropped
+                    accepted, flying, after = (
+                        accepted - dropped,
+                        flying - dropped,
+                        after - dropped / ready,
+                    )
+                accounted += accepted
+                middle = 0.5 * (position + row + way)
+                timeouts += _spread(accepted + before, middle, table, within, slot)
+                states[place, INSIDE], states[place, POSITION] = after, row + way
+                states[place, FLYING] = flying
+            before = 0.0
+            if states[place, NEXT_READY] <= now_s:
+                _look(states, place, now_s, table)
+    if changes:
+        _scale(states, place, wanted, end_s, rules)
+    if states[place, SETTLED] < states[place, MOVED] and not calm:
+        _look(states, place, end_s, table)
+    states[place, TICK], states[place, BUSY] = tick + 1, busy_s
+    states[place, FLYING] = min(states[place, FLYING], accounted)
+    ended = 1 - states[place, FLYING] / accounted if accounted > 0 else 0.0
+    totals[slot, TIMEOUT] = timeouts * ended
+    totals[slot, OK] = accounted * ended - totals[slot, TIMEOUT]
+    for bound in range(within.shape[1]):
+        within[slot, bound] *= ended
 
 
 @compiled
 def _measure(
     states: Array,
-    places: Indices,
+    places: NDArray[np.int64],
     rules: Array,
     metrics: Array,
     bounds_s: Array,
-    buckets: Indices,
+    buckets: NDArray[np.int64],
     totals: Array,
     within: Array,
     values: Array,
 ) -> None:
-    """What is told of some environments; ``totals`` and ``within`` have a column for each."""
-    gauges, seconds = np.empty((4, places.size)), np.empty(places.size)
+    """What is told of some environments; ``totals`` and ``within`` have a row for each."""
+    gauges, seconds = np.empty((places.size, 4)), np.empty(places.size)
     for slot in range(places.size):
         place = places[slot]
-        gauges[0, slot], gauges[1, slot] = states[place, BUSY], states[place, FLYING]
-        gauges[2, slot], gauges[3, slot] = states[place, EXISTING], states[place, READY]
+        gauges[slot, 0], gauges[slot, 1] = states[place, BUSY], states[place, FLYING]
+        gauges[slot, 2], gauges[slot, 3] = states[place, EXISTING], states[place, READY]
         tick = states[place, TICK]
         seconds[slot] = tick * rules[INTERVAL] - max(0.0, tick - 1) * rules[INTERVAL]
     low = int(rules[LOW])
@@ -386,74 +364,54 @@ def _measure(
 @compiled
 def begin_all(
     states: Array,
-    places: Indices,
+    places: NDArray[np.int64],
     replicas: int,
     rules: Array,
-    tables: Tables,
+    tables: Array,
     metrics: Array,
     bounds_s: Array,
-    buckets: Indices,
+    buckets: NDArray[np.int64],
     values: Array,
 ) -> None:
     """Begin an episode of each of ``places``, with so many replicas; see :func:`step_all`."""
     for place in places:
         begin(states, place, replicas)
-    totals = np.zeros((buckets.size, places.size))
-    within = np.zeros((tables.shape[2] - WITHIN + 1, places.size))
+    totals = np.zeros((places.size, buckets.size))
+    within = np.zeros((places.size, tables.shape[2] - WITHIN))
     _measure(states, places, rules[0], metrics, bounds_s, buckets, totals, within, values)
 
 
 @compiled
 def step_all(
     states: Array,
-    wanted: Indices,
+    wanted: NDArray[np.int64],
     idle: NDArray[np.bool_],
     rates: NDArray[np.float32],
     rules: Array,
-    tables: Tables,
-    guesses: Indices,
+    tables: Array,
+    guesses: NDArray[np.int64],
     metrics: Array,
     bounds_s: Array,
-    buckets: Indices,
+    buckets: NDArray[np.int64],
     values: Array,
 ) -> None:
-    """A step of each environment that is not ``idle``.
+    """A step of each environment that is not ``idle``, with ``wanted`` replicas in each.
 
-    Args:
-        states: Shape (environments, FIELDS + replicas * REPLICA_FIELDS); changed in place.
-        wanted: Replicas of each environment.
-        idle: Which stay as they are.
-        rates: Of each environment, or of all: shape (environments or 1, steps * SPANS), requests/s;
-            after the last step, they begin again.
-        rules: Of each environment, or of all: shape (environments or 1, RULES). The interval and
-            the first known bound are the same in all.
-        tables: Likewise, see :func:`~infra_gym.simulators.webapp_fluid_queue.fill_table`.
-        guesses: See :func:`~infra_gym.simulators.webapp_fluid_queue.guesses`.
-        metrics: For this and the others, see
-            :func:`~infra_gym.simulators.webapp_fluid_measures.measure_block`.
-        bounds_s: See there.
-        buckets: See there.
-        values: See there.
+    ``rules`` and ``tables`` are those of each environment, or of all: their first axis has an entry
+    for each, or one. The interval and the first known bound are the same in all entries. For the
+    other arguments, see :func:`flow` and
+    :func:`~infra_gym.simulators.webapp_fluid_measures.measure_block`.
     """
     awake = np.flatnonzero(~idle)
-    block = _Block(
-        steps=np.empty((_STEP_FIELDS, _BLOCK)),
-        totals=np.empty((buckets.size, _BLOCK)),
-        within=np.empty((tables.shape[2] - WITHIN + 1, _BLOCK)),
-        lanes=np.empty((_LANE_FIELDS, _BLOCK)),
-        slots=np.empty(_BLOCK, dtype=np.int64),
-        rows=np.empty(_BLOCK, dtype=np.int64),
-        kinds=np.empty(_BLOCK, dtype=np.int64),
-    )
+    totals = np.empty((_BLOCK, buckets.size))
+    within = np.empty((_BLOCK, tables.shape[2] - WITHIN))
     for first in range(0, awake.size, _BLOCK):
         places = awake[first : first + _BLOCK]
-        going = _open(block, places, states, wanted, rates, rules, tables)
-        while going > 0:
-            _find_numbers(block, going, places, states, rules, tables, guesses)
-            _flow(block, going, places, states, rules, tables)
-            _spread(block, going, tables)
-            going = _go_on(block, going, places, states, wanted, rates, rules, tables)
-        _close(block, places, states, wanted, rules, tables)
-        _measure(
-            states, places, rules[0], metrics, bounds_s, buckets, block.totals, block.within, values
-        )
+        for slot in range(places.size):
+            place = places[slot]
+            kind = place if tables.shape[0] > 1 else 0
+            flow(
+                states, place, wanted[place], rates, rules[kind], tables[kind], guesses,
+                totals, within, slot,
+            )  # fmt: skip
+        _measure(states, places, rules[0], metrics, bounds_s, buckets, totals, within, values)

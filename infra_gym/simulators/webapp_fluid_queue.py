@@ -20,12 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.errors import UsageError
-from infra_gym.simulators.compilation import compiled, inlined
+from infra_gym.simulators.compilation import compiled
 
 Array = NDArray[np.float64]
-Tables = NDArray[np.float64]
-"""Of several kinds of replicas, shape (kinds, loads, columns). A part of an array, as the table of
-one kind would be, costs compiled code more than a few look-ups: it is counted who holds it."""
 
 MAX_PLACES = 512
 """Slots and queue that a replica may have: the tables grow with the square of it."""
@@ -38,52 +35,6 @@ time out; from here on, share of the accepted ones that are answered within each
 _ROUNDING_S = 1e-9
 _STEP = 0.25
 """Of a service: how fine waits are added up."""
-
-
-@inlined
-def find(
-    tables: Tables, kind: int, row: int, goal: float, span_s: float, load: float
-) -> tuple[int, float]:
-    """Where y + dt (s(y) + a b(y)) meets ``goal``: a row of the table, and the way to the next.
-
-    Between two rows it is a straight line, and it grows with y. It is looked for from ``row`` on.
-
-    Args:
-        tables: See :func:`fill_table`; y is a replica's mean number of requests, s(y) what it
-            answers in a second, and b(y) the share that finds no place.
-        kind: Which table.
-        row: Where to begin.
-        goal: A number of requests.
-        span_s: dt.
-        load: a, requests/s.
-    """
-    last = tables.shape[1] - 2
-    here = tables[kind, row, NUMBER] + span_s * (
-        tables[kind, row, SERVED] + load * tables[kind, row, BLOCKED]
-    )
-    while row > 0 and here > goal:
-        row -= 1
-        here = tables[kind, row, NUMBER] + span_s * (
-            tables[kind, row, SERVED] + load * tables[kind, row, BLOCKED]
-        )
-    while True:
-        after = row + 1
-        there = tables[kind, after, NUMBER] + span_s * (
-            tables[kind, after, SERVED] + load * tables[kind, after, BLOCKED]
-        )
-        if there > goal or row == last:
-            break
-        row, here = after, there
-    return row, (min(1.0, (goal - here) / (there - here)) if there > here else 1.0)
-
-
-@inlined
-def between(tables: Tables, kind: int, row: int, way: float, column: int) -> float:
-    """A column's value there."""
-    return float(
-        tables[kind, row, column]
-        + way * (tables[kind, row + 1, column] - tables[kind, row, column])
-    )
 
 
 @compiled

@@ -18,7 +18,6 @@ from infra_gym.definitions.models import Definition
 from infra_gym.errors import SettingsError, UsageError
 from infra_gym.simulators import webapp_fluid as fluid
 from infra_gym.simulators import webapp_fluid_queue as theory
-from infra_gym.simulators import webapp_fluid_replicas as app
 from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.workloads import Workload
@@ -87,14 +86,14 @@ class FluidBatch:
         known = [theory.known_bounds(self._table(one, _BOUNDS_S)) for one in ends]
         self._low, high = min(low for low, _ in known), max(high for _, high in known)
         self._known_s = _BOUNDS_S[self._low : high]
-        self._rules = np.zeros((kinds, app.RULES))
+        self._rules = np.zeros((kinds, fluid.RULES))
         self._tables = np.zeros(
             (kinds, len(self._chain.number), theory.WITHIN + len(self._known_s))
         )
         self._buckets = np.zeros((kinds, len(CODES)), dtype=np.int64)
         self._told: list[WebAppParameters | None] = [None] * kinds
         replicas = definition.controls[self.control].high
-        self._states = np.zeros((num_envs, app.FIELDS + replicas * app.REPLICA_FIELDS))
+        self._states = np.zeros((num_envs, fluid.FIELDS + replicas * fluid.REPLICA_FIELDS))
         self._drawn = isinstance(workload, _DRAWN)
         self._rates = np.zeros(
             (num_envs if self._drawn else 1, self._steps * fluid.SPANS), dtype=np.float32
@@ -170,18 +169,18 @@ class FluidBatch:
     def by_label(self, place: int) -> dict[str, dict[str, float]]:
         """The metrics with one value a replica; replicas that are ready share alike."""
         state = self._states[place]
-        each = state[app.FIELDS :].reshape(-1, app.REPLICA_FIELDS)
-        now_s = state[app.TICK] * self._interval_s
-        share = float(state[app.BUSY]) / max(1.0, float(state[app.READY]))
+        each = state[fluid.FIELDS :].reshape(-1, fluid.REPLICA_FIELDS)
+        now_s = state[fluid.TICK] * self._interval_s
+        share = float(state[fluid.BUSY]) / max(1.0, float(state[fluid.READY]))
         seen = {}
         for number, replica in enumerate(each.tolist()):
             name = f"replica-{number}"
-            if replica[app.GONE] > now_s:
-                seen[name] = (0.0, 0.0, replica[app.STARTED_BEFORE])
-            elif number < state[app.WANTED] and replica[app.STARTED] <= now_s:
-                ready = float(replica[app.READY_AT] <= now_s)
-                seen[name] = (ready * share, ready, replica[app.STARTED])
-        tick = int(state[app.TICK])
+            if replica[fluid.GONE] > now_s:
+                seen[name] = (0.0, 0.0, replica[fluid.STARTED_BEFORE])
+            elif number < state[fluid.WANTED] and replica[fluid.STARTED] <= now_s:
+                ready = float(replica[fluid.READY_AT] <= now_s)
+                seen[name] = (ready * share, ready, replica[fluid.STARTED])
+        tick = int(state[fluid.TICK])
         seconds = tick * self._interval_s - max(0, tick - 1) * self._interval_s
         return self.measures.by_label(seen, seconds)
 
@@ -189,24 +188,23 @@ class FluidBatch:
         """Have rules and table of these parameters."""
         real = parameters or WebAppParameters()
         inputs, rules = self._inputs, self._rules[kind]
-        work_s = inputs.service_time_s * real.service_time_factor / inputs.slots
+        service_time_s = inputs.service_time_s * real.service_time_factor
         self._told[kind] = parameters
         self._tables[kind] = self._table(real, self._known_s)
         self._buckets[kind] = self.measures.buckets(real.overhead_s)
         self._groups = None
-        rules[app.INTERVAL] = self._interval_s
-        rules[app.WORK] = work_s
-        rules[app.MAX_IN_FLIGHT] = inputs.max_in_flight
-        rules[app.BOOT] = real.boot_s
-        rules[app.DRAIN] = real.drain_s
-        rules[app.APPLY] = real.apply_s
-        rules[app.GUESSES_PER_LOAD] = theory.GUESSES_PER_CAPACITY * work_s
-        rules[app.LOW] = self._low
-        rules[app.CALM_RATE] = _CALM / work_s
+        rules[fluid.INTERVAL] = self._interval_s
+        rules[fluid.SLOTS] = inputs.slots
+        rules[fluid.SERVICE_TIME] = service_time_s
+        rules[fluid.MAX_IN_FLIGHT] = inputs.max_in_flight
+        rules[fluid.BOOT] = real.boot_s
+        rules[fluid.DRAIN] = real.drain_s
+        rules[fluid.APPLY] = real.apply_s
+        rules[fluid.GUESSES_PER_LOAD] = theory.GUESSES_PER_CAPACITY * service_time_s / inputs.slots
+        rules[fluid.LOW] = self._low
+        rules[fluid.CALM_RATE] = _CALM * inputs.slots / service_time_s
         calm = self._guesses[int(_CALM * theory.GUESSES_PER_CAPACITY)]
-        rules[app.CALM_NUMBER] = self._chain.number[calm]
-        ends_s = self._chain.number[calm] * work_s
-        rules[app.CALM_MOVE] = max(real.boot_s, real.drain_s, ends_s)
+        rules[fluid.CALM_NUMBER] = self._chain.number[calm]
 
     def _table(self, real: WebAppParameters, bounds_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """What a replica does under each load, with these bounds of the histogram."""
