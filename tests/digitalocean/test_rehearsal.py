@@ -17,6 +17,7 @@ import pytest
 from infra_gym.clouds.kubernetes import Cluster
 from infra_gym.testing.digitalocean import Durations, FakeDigitalOcean
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 KUBECONFIG = os.environ.get("INFRA_GYM_TEST_KUBECONFIG")
 
 pytestmark = [
@@ -87,19 +88,57 @@ def test_an_episode_leaves_nothing_in_the_account(tmp_path):
     assert told["namespaces"] == []
 
 
+def environ_of(fake: FakeDigitalOcean, folder: Path) -> dict[str, str]:
+    """A machine of its own, as far as the account and settings go; nobody said yes to a bill."""
+    kept = ("INFRA_GYM_", "KUBE", "DIGITALOCEAN_")
+    return {
+        **{key: value for key, value in os.environ.items() if not key.startswith(kept)},
+        "DIGITALOCEAN_TOKEN": "any",
+        "DIGITALOCEAN_API_URL": fake.url,
+        "INFRA_GYM_DATA_FOLDER": str(folder / "data"),
+        "TF_VAR_pool": "",  # no node of the cluster behind is kept for the app
+    }
+
+
+@needs_cluster
+def test_the_budgeted_example_spends_no_more_than_its_budget(tmp_path):
+    """Its last command: a budget on the account, said yes to by the script itself."""
+    log, budget_usd = tmp_path / "run.jsonl", 0.05
+    program = [sys.executable, str(EXAMPLES / "09-budgeted-run/budgeted_run.py")]
+    given = ["--target", "do", "--budget_usd", str(budget_usd), "--log", str(log)]
+    with FakeDigitalOcean(kubeconfig=Path(str(KUBECONFIG)), durations=Durations(1, 1, 1)) as fake:
+        environ = environ_of(fake, tmp_path)
+
+        def run(*more: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [*program, *given, *more],
+                env=environ,
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=840,
+                check=False,
+            )
+
+        unsaid = run()
+        assert unsaid.returncode != 0
+        assert "spend_money" in unsaid.stderr
+        assert fake.left() == []
+        assert fake.bill_usd() == 0
+        done = run("--spend_money", "true")
+        assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+        assert "ended: budget spent" in done.stdout, done.stdout
+        assert fake.left() == []
+        assert 0 < fake.bill_usd() <= budget_usd
+    steps = [line for line in log.read_text().splitlines() if '"kind":"step"' in line]
+    assert json.loads(steps[-1])["truncated"]
+
+
 @needs_cluster
 def test_a_run_that_is_killed_among_its_pods_is_swept(tmp_path):
     name, behind = f"killed-{uuid.uuid4().hex[:6]}", Path(str(KUBECONFIG))
-    kept = ("INFRA_GYM_", "KUBE", "DIGITALOCEAN_")
     with FakeDigitalOcean(kubeconfig=behind, durations=Durations(1, 1, 1)) as fake:
-        environ = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(kept)},
-            "DIGITALOCEAN_TOKEN": "any",
-            "DIGITALOCEAN_API_URL": fake.url,
-            "INFRA_GYM_DATA_FOLDER": str(tmp_path / "data"),
-            "INFRA_GYM_SPEND_MONEY": "true",
-            "TF_VAR_pool": "",  # no node of the cluster behind is kept for the app
-        }
+        environ = {**environ_of(fake, tmp_path), "INFRA_GYM_SPEND_MONEY": "true"}
         program = [sys.executable, "-m", "infra_gym"]
         stack = ["--target", "do", "-p", "p", "-e", name]
         run = subprocess.Popen(
