@@ -105,7 +105,7 @@ def test_the_budgeted_example_spends_no_more_than_its_budget(tmp_path):
     """Its last command: a budget on the account, said yes to by the script itself."""
     log, budget_usd = tmp_path / "run.jsonl", 0.05
     program = [sys.executable, str(EXAMPLES / "09-budgeted-run/budgeted_run.py")]
-    given = ["--target", "do", "--budget", str(budget_usd), "--log", str(log)]
+    given = ["--target", "do", "--budget", str(budget_usd)]
     with FakeDigitalOcean(kubeconfig=Path(str(KUBECONFIG)), durations=Durations(1, 1, 1)) as fake:
         environ = environ_of(fake, tmp_path)
 
@@ -125,7 +125,7 @@ def test_the_budgeted_example_spends_no_more_than_its_budget(tmp_path):
         assert "spend_money" in unsaid.stderr
         assert fake.left() == []
         assert fake.bill_usd() == 0
-        done = run("--spend", "yes")
+        done = run("--spend", "yes", "--log", str(log))
         assert done.returncode == 0, done.stdout + done.stderr[-3000:]
         assert "ended: budget spent" in done.stdout, done.stdout
         assert fake.left() == []
