@@ -81,7 +81,12 @@ def run(
         float | None, typer.Option(metavar="SECONDS", help="Length of a step.", show_default=False)
     ] = None,
     budget_usd: Annotated[
-        float | None, typer.Option(help="Stop when so much is spent.", show_default=False)
+        float | None,
+        typer.Option(
+            help="Stop when so much is spent; on do with the teardown kept back, "
+            "for which 10 minutes are assumed.",
+            show_default=False,
+        ),
     ] = None,
     max_seconds: Annotated[
         float | None, typer.Option(help="Stop after so much time.", show_default=False)
