@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.wrappers import TimeLimit
 
 from infra_gym.agents.lever import Lever
 from infra_gym.errors import UsageError
@@ -57,24 +58,35 @@ class OracleAgent:
                 "request by request.",
                 next_command="--target sim, with fidelity left out",
             )
-        self._actions = iter(plan(env.unwrapped, world, lever).actions)
+        self._actions = iter(plan(env.unwrapped, world, lever, _length(env)).actions)
 
     def act(self, observation: Any, info: dict[str, Any]) -> int:  # noqa: ARG002
         """See :class:`infra_gym.agents.base.Agent`."""
         return next(self._actions)
 
 
-def plan(env: Any, world: SimulatedWorld, lever: Lever) -> Way:
-    """The way through the whole episode, from where it stands now: at its reset."""
+def plan(env: Any, world: SimulatedWorld, lever: Lever, steps: int) -> Way:
+    """The way through an episode of so many steps, from where it stands now: at its reset."""
     task = copy.copy(env.task)  # its memory of the last step is the environment's own
     control = lever.control
     moves = {
         value: _moves(task, lever.name, value) for value in range(control.low, control.high + 1)
     }
     ways = {control.initial: Way(0.0, world.branch(), ())}
-    for _ in range(env.definition.max_episode_steps):
+    for _ in range(steps):
         ways = _extended(ways, task, moves, lever.name)
     return max(ways.values(), key=lambda way: way.reward)
+
+
+def _length(env: gym.Env[Any, Any]) -> int:
+    """Steps of an episode: the definition's, or fewer where Gymnasium's TimeLimit cuts it off."""
+    inner: Any = env.unwrapped
+    steps = int(inner.definition.max_episode_steps)
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, TimeLimit):
+            steps = min(steps, env._max_episode_steps)  # noqa: SLF001  # it has no public name
+        env = env.env
+    return steps
 
 
 def _moves(task: Any, name: str, value: int) -> Moves:

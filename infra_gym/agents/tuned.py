@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra_gym.errors import UsageError
+from infra_gym.recording import write_whole
 
 VERSION = 1
 
@@ -36,19 +37,12 @@ class Tuned(BaseModel):
     package_version: str
 
     def write(self, path: Path) -> None:
-        """Write the file.
+        """Write the file, in one go.
 
         Raises:
             UsageError: The disk refuses.
         """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise UsageError(
-                f"{path} cannot be written: {error.strerror or error}.",
-                next_command="name a file elsewhere: --out PATH",
-            ) from error
+        write_whole(path, self.model_dump_json(indent=2) + "\n")
 
 
 def read_tuned(agent: str, path: Path) -> Tuned:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra_gym.cli.counting import counting
-from infra_gym.cli.options import ActionMode, Environment, Project, Yes
+from infra_gym.cli.options import (
+    Action,
+    Environment,
+    Identifier,
+    Project,
+    SearchBudget,
+    Steps,
+    Yes,
+)
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.signals import Signals
 from infra_gym.errors import UsageError
@@ -40,9 +48,7 @@ def register(app: typer.Typer) -> None:
 
 def benchmark(
     output: Output,
-    identifier: Annotated[
-        str, typer.Argument(metavar="ID", help="An environment's id, or the path of a YAML file.")
-    ] = _ENVIRONMENT,
+    identifier: Identifier = _ENVIRONMENT,
     agents: Annotated[
         str | None,
         typer.Option(
@@ -74,9 +80,7 @@ def benchmark(
         Path,
         typer.Option(metavar="FILE", help="Where the results go, as JSON.", dir_okay=False),
     ] = Path("benchmark.json"),
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="At most so many.", show_default="all of the episode")
-    ] = None,
+    steps: Steps = None,
     target: Annotated[
         str,
         typer.Option(metavar="sim|local|k8s|do", help="Where they play; it must be said if live."),
@@ -91,16 +95,8 @@ def benchmark(
     ] = None,
     project: Project = None,
     environment: Environment = None,
-    action: Annotated[
-        ActionMode | None,
-        typer.Option(help="What an action is; default: the definition's.", show_default=False),
-    ] = None,
-    budget: Annotated[
-        int,
-        typer.Option(
-            min=1, metavar="STEPS", help="Of the search for each NAME:tuned, environment steps."
-        ),
-    ] = 200_000,
+    action: Action = None,
+    budget: SearchBudget = 200_000,
     workers: Annotated[
         int | None,
         typer.Option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra_gym.cli.counting import counting
+from infra_gym.cli.options import Processes, SearchBudget
 from infra_gym.cli.output import Output, command, table
 from infra_gym.errors import UsageError
 
@@ -61,14 +62,8 @@ def calibrate(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides the chances of the fit.")] = 0,
-    budget: Annotated[
-        int,
-        typer.Option(min=1, metavar="STEPS", help="Of the search for --agent, environment steps."),
-    ] = 200_000,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes of that search.", show_default="as many as cores"),
-    ] = None,
+    budget: SearchBudget = 200_000,
+    workers: Processes = None,
 ) -> None:
     """Fit the simulator's parameters to run logs, and say how well it predicts other runs.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infra_gym.cli.options import Identifier, Interval
 from infra_gym.cli.output import Output, command, table
 from infra_gym.errors import UsageError
 
@@ -28,15 +29,11 @@ def register(app: typer.Typer) -> None:
 
 def cost(
     output: Output,
-    identifier: Annotated[
-        str, typer.Argument(metavar="ID", help="An environment's id, or the path of a YAML file.")
-    ],
+    identifier: Identifier,
     target: Annotated[
         str, typer.Option(metavar="do", help="Where it would run; nothing else is billed.")
     ] = "do",
-    interval: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Length of a step.", show_default=False)
-    ] = None,
+    interval: Interval = None,
 ) -> None:
     """Tell what an environment on DigitalOcean will cost, thing by thing; makes nothing.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infra_gym.cli.options import Identifier
 from infra_gym.cli.output import Output, command, mark, plain, styled, table
 from infra_gym.cli.own import own_folder, reminder
 from infra_gym.errors import DefinitionError, UsageError
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, show, check and make environments.", no_args_is_help=True)
 
-_Id = Annotated[
-    str, typer.Argument(metavar="ID", help="An environment's id, or the path of a YAML file.")
-]
 _Folder = Annotated[
     Path | None,
     typer.Option(
@@ -82,7 +80,7 @@ def _simulated(identifier: str) -> dict[str, Any]:
 
 
 @command(app, "show")
-def show(output: Output, identifier: _Id) -> None:
+def show(output: Output, identifier: Identifier) -> None:
     """Show one environment: layers, controls, observations, rewards."""
     from infra_gym.definitions.catalog import find_definition
     from infra_gym.environments.registration import SIMULATED
@@ -181,7 +179,7 @@ def new(
 
 
 @command(app, "dashboard")
-def dashboard(output: Output, identifier: _Id) -> None:
+def dashboard(output: Output, identifier: Identifier) -> None:
     """Print a Grafana dashboard of an environment's metrics, to import it."""
     import json
 

@@ -14,11 +14,13 @@ import typer
 
 from infra_gym.cli.options import (
     Action,
+    AnyIdentifier,
     Calibration,
     Environment,
     Fidelity,
     Project,
     Randomise,
+    Steps,
     Target,
     Yes,
 )
@@ -44,12 +46,7 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     output: Output,
-    identifier: Annotated[
-        str,
-        typer.Argument(
-            metavar="ID", help="An environment's id, MODULE:ID, or the path of a YAML file."
-        ),
-    ],
+    identifier: AnyIdentifier,
     agent: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME[,NAME...]", help="Who plays; repeatable.", show_default="hpa"),
@@ -72,9 +69,7 @@ def evaluate(
         str | None,
         typer.Option(metavar="LIST", help="Such as 1-20, or 3,5,8-10.", show_default="1 and on"),
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="At most so many.", show_default="all of the episode")
-    ] = None,
+    steps: Steps = None,
     workers: Annotated[
         int | None,
         typer.Option(

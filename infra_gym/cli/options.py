@@ -23,6 +23,39 @@ class Form(enum.Enum):
     FLUID = "fluid"
 
 
+Identifier = Annotated[
+    str, typer.Argument(metavar="ID", help="An environment's id, or the path of a YAML file.")
+]
+AnyIdentifier = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="An environment's id, MODULE:ID, or the path of a YAML file."
+    ),
+]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="At most so many.", show_default="all of the episode")
+]
+EpisodeSteps = Annotated[int, typer.Option(min=1, help="Steps of the episode.")]
+Interval = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Length of a step.", show_default=False)
+]
+BudgetUsd = Annotated[
+    float | None,
+    typer.Option(
+        help="Stop when so much is spent; on do with the teardown kept back, for which 10 minutes "
+        "are assumed.",
+        show_default=False,
+    ),
+]
+SearchBudget = Annotated[
+    int,
+    typer.Option(min=1, metavar="STEPS", help="Of environments, for the search of one rule."),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes at once, for simulators.", show_default="as many as cores"),
+]
+
 Action = Annotated[
     ActionMode | None,
     typer.Option(help="What an action is; default: the definition's.", show_default=False),

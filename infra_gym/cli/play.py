@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gymnasium.wrappers import TimeLimit
+
 from infra_gym.cli.signals import Signals
 from infra_gym.errors import InfraGymError, UsageError
 
@@ -94,7 +96,7 @@ class Play:
     def _play(self) -> None:
         self.view.phase("starting the stack")
         observation, info = self.env.reset(seed=self.seed)
-        self.agent.reset(self.seed, self.env)
+        self.agent.reset(self.seed, TimeLimit(self.env, self.steps))  # where it is cut off
         self.view.phase("running")
         self.episode.begin(info)
         ended = f"after {self.steps} steps"

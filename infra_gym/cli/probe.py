@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from infra_gym.cli.options import Environment, Project, Target, Yes
+from infra_gym.cli.options import (
+    BudgetUsd,
+    Environment,
+    Identifier,
+    Interval,
+    Project,
+    Target,
+    Yes,
+)
 from infra_gym.cli.output import Output, command
 from infra_gym.errors import UsageError
 
@@ -22,9 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def probe(
     output: Output,
-    identifier: Annotated[
-        str, typer.Argument(metavar="ID", help="An environment's id, or the path of a YAML file.")
-    ],
+    identifier: Identifier,
     target: Target = None,
     out: Annotated[
         Path | None,
@@ -38,15 +44,11 @@ def probe(
     steps: Annotated[
         int, typer.Option(min=1, help="The staircase is stretched over so many.")
     ] = _STEPS,
-    interval: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Length of a step.", show_default=False)
-    ] = None,
+    interval: Interval = None,
     seed: Annotated[int, typer.Option(min=0, help="Decides the arrivals.")] = 1,
     project: Project = None,
     environment: Environment = None,
-    budget_usd: Annotated[
-        float | None, typer.Option(help="Stop when so much is spent.", show_default=False)
-    ] = None,
+    budget_usd: BudgetUsd = None,
     yes: Yes = False,
 ) -> None:
     """Climb a staircase of load and replicas on a live environment, then destroy everything.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infra_gym.cli.options import EpisodeSteps, Identifier, Interval
 from infra_gym.cli.output import Output, command, styled, table
 from infra_gym.errors import ClusterError, InfraGymError, MissingProgramError, UsageError
 
@@ -36,9 +37,7 @@ def register(app: typer.Typer) -> None:
 
 def rehearse(
     output: Output,
-    identifier: Annotated[
-        str, typer.Argument(metavar="ID", help="An environment's id, or the path of a YAML file.")
-    ],
+    identifier: Identifier,
     kubeconfig: Annotated[
         Path | None,
         typer.Option(
@@ -49,11 +48,9 @@ def rehearse(
             show_default=False,
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the episode.")] = 5,
+    steps: EpisodeSteps = 5,
     agent: Annotated[str, typer.Option(help="random, fixed, threshold or hpa.")] = "hpa",
-    interval: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Length of a step.", show_default=False)
-    ] = None,
+    interval: Interval = None,
 ) -> None:
     """Run an environment on target do against a fake DigitalOcean; nothing is billed.
 

@@ -11,11 +11,15 @@ import typer
 
 from infra_gym.cli.options import (
     Action,
+    BudgetUsd,
     Calibration,
     Environment,
     Fidelity,
+    Identifier,
+    Interval,
     Project,
     Randomise,
+    Steps,
     Target,
     Yes,
 )
@@ -47,9 +51,7 @@ def register(app: typer.Typer) -> None:
 
 def run(
     output: Output,
-    identifier: Annotated[
-        str, typer.Argument(metavar="ID", help="An environment's id, or the path of a YAML file.")
-    ],
+    identifier: Identifier,
     agent: Annotated[
         str,
         typer.Option(
@@ -60,9 +62,7 @@ def run(
     parameter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="The agent's; repeatable.")
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="At most so many.", show_default="all of the episode")
-    ] = None,
+    steps: Steps = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Decides the arrivals and the agent's chances.")
     ] = 1,
@@ -77,17 +77,8 @@ def run(
         ),
     ] = None,
     action: Action = None,
-    interval: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Length of a step.", show_default=False)
-    ] = None,
-    budget_usd: Annotated[
-        float | None,
-        typer.Option(
-            help="Stop when so much is spent; on do with the teardown kept back, "
-            "for which 10 minutes are assumed.",
-            show_default=False,
-        ),
-    ] = None,
+    interval: Interval = None,
+    budget_usd: BudgetUsd = None,
     max_seconds: Annotated[
         float | None, typer.Option(help="Stop after so much time.", show_default=False)
     ] = None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra_gym.cli.options import Form
+from infra_gym.cli.options import AnyIdentifier, Form
 from infra_gym.cli.output import Output, command, table
 from infra_gym.cli.signals import Signals
 from infra_gym.cli.workload import workload_of
@@ -38,12 +38,7 @@ def register(app: typer.Typer) -> None:
 
 def train(
     output: Output,
-    identifier: Annotated[
-        str,
-        typer.Argument(
-            metavar="ID", help="An environment's id, MODULE:ID, or the path of a YAML file."
-        ),
-    ],
+    identifier: AnyIdentifier,
     algo: Annotated[
         Algorithm | None,
         typer.Option(help="How to learn; default: what suits the environment.", show_default=False),
@@ -103,7 +98,7 @@ def train(
             raise UsageError("--resume: which training?", next_command="--resume --out FOLDER")
         noted = read_plan(out)
         _refuse_others(noted, identifier, algo, seed, workload, fidelity)
-        plan = noted if steps is None else noted.longer(steps)
+        plan = noted if steps is None else noted.longer(_more(steps, noted, out))
     else:
         plan = Plan.make(
             identifier,
@@ -115,7 +110,12 @@ def train(
         )
     name = Path(identifier.replace(":", "-")).stem
     folder = out or Path("runs") / f"train-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    output.note(f"{plan.algorithm} in {identifier}, {plan.recipe.steps:,} steps, into {folder}")
+    output.note(f"{plan.algorithm} in {identifier}, {plan.steps:,} steps, into {folder}")
+    if plan.steps != plan.recipe.steps:
+        output.note(
+            f"These are {plan.recipe.steps:,} steps, rounded up: {plan.environments:,} "
+            "environments make them in turns."
+        )
     with (
         Signals() as signals,
         _shown(output, plan) as show,
@@ -140,6 +140,17 @@ def _only_sim(identifier: str, target: str | None) -> None:
             next_command=f"infra-gym train {identifier} --target sim, then infra-gym evaluate "
             f"{identifier} --target {target} --agent FOLDER/model.zip",
         )
+
+
+def _more(steps: int, noted: Plan, folder: Path) -> int:
+    """A training that goes on never becomes shorter; Ctrl-C ends it earlier."""
+    if steps < noted.recipe.steps:
+        raise UsageError(
+            f"--steps {steps}: the training in {folder} was begun for {noted.recipe.steps} steps, "
+            "those that are made included, and goes on to these.",
+            next_command=f"leave --steps out, or --steps {noted.recipe.steps} or more",
+        )
+    return steps
 
 
 def _refuse_others(
@@ -189,7 +200,7 @@ def _shown(output: Output, plan: Plan) -> Iterator[Callable[[Progress], None]]:
             TextColumn(columns[0]), columns[1], TextColumn(columns[2]), TimeRemainingColumn(),
             console=output.aside,
         ) as bar:  # fmt: skip
-            task = bar.add_task("", total=plan.recipe.steps, text="")
+            task = bar.add_task("", total=plan.steps, text="")
             yield lambda one: bar.update(task, completed=one.steps, text=_line(one))
     else:
         yield _Lines(output.note)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from infra_gym.cli.counting import counting
+from infra_gym.cli.options import Processes
 from infra_gym.cli.output import Output, command
 
 
@@ -21,10 +22,7 @@ def validate(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="As `infra-gym benchmark --out` wrote it.")
     ],
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes for simulators.", show_default="as many as cores"),
-    ] = None,
+    workers: Processes = None,
 ) -> None:
     """Check a benchmark's file: play its episodes (target sim) or score its recordings again.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra_gym.cli.options import Yes
+from infra_gym.cli.options import EpisodeSteps, Interval, Yes
 from infra_gym.cli.output import Output, command, plain
 from infra_gym.cli.signals import Signals
 from infra_gym.errors import InfraGymError
@@ -43,10 +43,8 @@ def verify_account(
         int, typer.Option(min=1, help="What it may cost at most, teardown included.")
     ] = 25,
     yes: Yes = False,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the episode.")] = _STEPS,
-    interval: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="Length of a step.", show_default=False)
-    ] = None,
+    steps: EpisodeSteps = _STEPS,
+    interval: Interval = None,
     folder: Annotated[
         Path, typer.Option(file_okay=False, help="Where the recording and the evidence go.")
     ] = Path("verification"),

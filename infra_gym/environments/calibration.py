@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from infra_gym.definitions.models import Definition
 from infra_gym.environments.place import Place
 from infra_gym.errors import SettingsError, UsageError
+from infra_gym.recording import write_whole
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.worlds.twins import Parameters
 from infra_gym.worlds.webapp_inputs import twin_inputs
@@ -103,18 +104,9 @@ class Calibration(_Strict):
         """Write the file, in one go.
 
         Raises:
-            SettingsError: The disk refuses.
+            UsageError: The disk refuses.
         """
-        beside = path.with_name(f".{path.name}.new")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            beside.replace(path)
-        except OSError as error:
-            raise SettingsError(
-                f"The calibration {path} cannot be written: {error.strerror or error}.",
-                next_command="name a file elsewhere: --out PATH",
-            ) from error
+        write_whole(path, self.model_dump_json(indent=2) + "\n")
 
 
 def read_calibration(path: Path, definition: Definition) -> Calibration:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from gymnasium.wrappers import TimeLimit
+
 from infra_gym.agents import make_agent
 from infra_gym.errors import EpisodeOverError, MetricsError, NotReadyError, UsageError
 from infra_gym.evaluation.arena import Arena
@@ -204,7 +206,8 @@ class Player:
         env, steps = self._env, self._arena.steps
         agent = make_agent(case.contestant.name, **case.contestant.parameters)
         observation, info = env.reset(seed=case.seed)
-        agent.reset(case.seed, env)
+        # Who plans ahead must know where the episode is cut off.
+        agent.reset(case.seed, env if steps is None else TimeLimit(env, steps))
         tally = _Tally(info.get("schedule_sha256"))
         ended = ""
         while not ended:

@@ -12,7 +12,6 @@ import numpy as np
 
 from infra_gym import __version__
 from infra_gym.definitions.models import Definition
-from infra_gym.errors import UsageError
 from infra_gym.evaluation.report_charts import charts_of
 from infra_gym.evaluation.report_runs import (
     Contender,
@@ -21,6 +20,7 @@ from infra_gym.evaluation.report_runs import (
     numbers_of,
     read_contenders,
 )
+from infra_gym.recording import write_whole
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STEPS_AT_MOST = 500
@@ -53,16 +53,7 @@ def write_report(paths: Sequence[Path], out: Path) -> Path:
     Raises:
         UsageError: A file is no run log or has no steps, or the page cannot be written.
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        page = render(paths)
-        # A log may hold half a surrogate pair, which UTF-8 has no bytes for.
-        out.write_bytes(page.encode("utf-8", errors="replace"))
-    except OSError as error:
-        raise UsageError(
-            f"The report {out} cannot be written: {error.strerror}.",
-            next_command="name a file elsewhere: --out PATH",
-        ) from error
+    write_whole(out, render(paths))
     return out
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra_gym.agents.tuned import Tuned
 from infra_gym.errors import ResultsError
+from infra_gym.recording import write_whole
 
 VERSION = 1
 FORM = "infra-gym-benchmark"
@@ -178,22 +179,15 @@ class Results(Scores):
         return self.model_copy(update={"sha256": digest(self.model_dump(mode="json"))})
 
     def write(self, path: Path) -> None:
-        """Write the file.
+        """Write the file, in one go.
 
         Raises:
-            ResultsError: The disk refuses.
+            UsageError: The disk refuses.
         """
         content = self.model_dump(mode="json")
         tables = {name: content.pop(name) for name in Scores.model_fields}
         text = json.dumps({**content, **tables}, indent=1, allow_nan=False)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_short_lists(text) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise ResultsError(
-                f"{path} cannot be written: {error.strerror or error}.",
-                next_command="name a file elsewhere: --out PATH",
-            ) from error
+        write_whole(path, _short_lists(text) + "\n")
 
 
 def digest(document: Mapping[str, Any]) -> str:

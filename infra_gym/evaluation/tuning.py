@@ -102,7 +102,7 @@ def tune(
     arena = Arena.find(identifier, target="sim", steps=steps)
     loads = loads_of(SPLIT)
     arenas = [arena.under(complete(load)) for load in loads.workloads.values()]
-    candidates = _candidates(agent, identifier, _room(budget, len(arenas), arena.steps or 1))
+    candidates = candidates_of(agent, identifier, _room(budget, len(arenas), arena.steps or 1))
     most = sum(_plan(len(candidates), len(arenas)))
     search = _Search(agent, arenas, [*loads.seeds(_ROUNDS[-1][1])], workers, most, progress)
     left = [*range(len(candidates))]
@@ -144,10 +144,10 @@ def _room(budget: int, loads: int, steps: int) -> int:
     return number
 
 
-def _candidates(agent: str, identifier: str, number: int) -> list[Parameters]:
+def candidates_of(agent: str, identifier: str, number: int) -> list[Parameters]:
+    """So many parameter sets, or all there are, spread over the ranges; always the same."""
     if agent == "fixed":
-        ((_, control),) = find_definition(identifier).controls.items()
-        return [{"replicas": count} for count in range(control.low, control.high + 1)][:number]
+        return [{"replicas": count} for count in _counts(identifier, number)]
     ranges = _RANGES[agent]
     points = qmc.Sobol(len(ranges), scramble=True, rng=np.random.default_rng(0))
     shares = points.random_base2(int(np.ceil(np.log2(number))))[:number]
@@ -155,6 +155,19 @@ def _candidates(agent: str, identifier: str, number: int) -> list[Parameters]:
         _finished({name: one.at(at) for (name, one), at in zip(ranges.items(), row, strict=True)})
         for row in shares.tolist()
     ]
+
+
+def _counts(identifier: str, number: int) -> list[int]:
+    """So many numbers of replicas, from the least to the most; all where there is room for all."""
+    controls = find_definition(identifier).controls
+    if len(controls) != 1:
+        raise UsageError(
+            f"{identifier} has the controls {', '.join(controls)}, and 'fixed' keeps one.",
+            next_command="name an environment with one control",
+        )
+    ((_, control),) = controls.items()
+    apart = np.linspace(control.low, control.high, min(number, control.high - control.low + 1))
+    return [int(count) for count in apart.round()]
 
 
 def _finished(parameters: Parameters) -> Parameters:

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from infra_gym.agents.model_file import Document, Model, append
 from infra_gym.agents.trained import action_sizes
 from infra_gym.errors import UsageError
+from infra_gym.recording import write_whole
 from infra_gym.settings.strict import Strict
 from infra_gym.training.library import need_library, versions
 from infra_gym.training.recipes import Algorithm, Recipe, recipe_for
@@ -89,6 +90,21 @@ class Plan(Strict):
             recipe=Recipe.model_validate(changed),
         )
 
+    @property
+    def environments(self) -> int:
+        """How many are stepped at once: as many as the recipe says, in groups of one size."""
+        groups = len(self.recipe.arguments)
+        return groups * max(1, self.recipe.environments // groups)
+
+    @property
+    def steps(self) -> int:
+        """Steps that will be made: the recipe's, rounded up to whole rollouts (PPO) or to whole
+        steps of all environments (DQN).
+        """
+        rollout = 1 if self.algorithm == "dqn" else self.recipe.rollout
+        turn = rollout * self.environments
+        return -(-self.recipe.steps // turn) * turn
+
     def longer(self, steps: int) -> Plan:
         """The same with more steps; with fewer, itself."""
         most = max(steps, self.recipe.steps)
@@ -161,7 +177,7 @@ def train(
 
     _begin(plan, folder, resume=resume)
     recipe = plan.recipe
-    number = max(1, recipe.environments // len(recipe.arguments))
+    number = plan.environments // len(recipe.arguments)
     made = VectorEnvs(
         [
             make_vector(plan.environment, number, one, episode_steps=recipe.episode_steps)
@@ -184,7 +200,7 @@ def train(
         env.seed(int(np.random.SeedSequence([plan.seed, before]).generate_state(1)[0] >> 1))
         loop = Loop(
             lambda: save_model(path, model, plan.environment, plan.model_dump(mode="json")),
-            of=recipe.steps,
+            of=plan.steps,
             on_progress=on_progress,
             stopped=stopped,
             checkpoint_s=checkpoint_s,
@@ -278,10 +294,7 @@ def _begin(plan: Plan, folder: Path, *, resume: bool) -> None:
             next_command=f"infra-gym train {plan.environment} --out {folder} --resume goes on "
             "with it; else name another folder",
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{PLAN}.partial"
-    partial.write_text(plan.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    partial.replace(file)
+    write_whole(file, plan.model_dump_json(indent=2) + "\n")
 
 
 def _same(noted: Plan, plan: Plan, folder: Path) -> None:

@@ -6,6 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
+
 from infra_gym.cost import Bill
 from infra_gym.definitions.models import Definition, FormulaMetric
 from infra_gym.errors import DivergedError, EpisodeOverError, NotReadyError, UsageError
@@ -17,6 +27,20 @@ from infra_gym.worlds.base import Reading, ResetMode
 _NOT_NOTES = frozenset(
     {"by_label", "empty", "cost_usd", "controls", "clipped", "tick", "bill", "truncated_because"}
 )
+
+
+class _Told(BaseModel):
+    """What a line's ``info`` has to be like; whatever else it tells goes on as it is."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    controls: dict[StrictStr, StrictInt]
+    tick: StrictInt
+    by_label: dict[str, dict[str, StrictFloat]] = Field(default_factory=dict)
+    empty: tuple[StrictStr, ...] = ()
+    bill: Bill | None = None
+    pending: tuple[StrictStr, ...] = ()
+    seconds: dict[str, StrictFloat] = Field(default_factory=dict)
 
 
 class ReplayWorld:
@@ -55,7 +79,8 @@ class ReplayWorld:
 
         Raises:
             UsageError: No episode has this seed.
-            DivergedError: The recorded one began with other controls.
+            DivergedError: The recorded one began with other controls, or what was told of it is
+                damaged.
         """
         if seed not in self._episodes:
             seeds = sorted(self._episodes)
@@ -69,9 +94,9 @@ class ReplayWorld:
         self._begun[seed] = begun + 1
         episode = episodes[begun % len(episodes)]
         self._left = list(reversed(episode.steps))
-        self._check(episode.reset.info, controls, "the reset")
-        told = {"schedule_sha256": episode.reset.schedule_sha256}
-        return self._reading(episode.reset, 0.0, told, "the reset")
+        told = self._asked_for(episode.reset, controls, "the reset")
+        more = {"schedule_sha256": episode.reset.schedule_sha256}
+        return self._reading(episode.reset, told, 0.0, more)
 
     def step(self, controls: Mapping[str, int]) -> Reading:
         """The next recorded step.
@@ -79,7 +104,7 @@ class ReplayWorld:
         Raises:
             NotReadyError: ``reset`` was not called.
             EpisodeOverError: There is no further step.
-            DivergedError: It was recorded with other controls, or as one that failed.
+            DivergedError: It was recorded with other controls, as one that failed, or is damaged.
         """
         if self._left is None:
             raise NotReadyError("step before reset", next_command="call env.reset() first")
@@ -94,47 +119,56 @@ class ReplayWorld:
                 f"{step.info.get('invalid', 'no reason was written')}",
                 target="replay",
             )
-        where = f"step {step.step}"
-        self._check(step.info, controls, where)
+        told = self._asked_for(step, controls, f"step {step.step}")
         self._left.pop()
-        return self._reading(step, step.time_s, {}, where)
+        return self._reading(step, told, step.time_s, {})
 
     def close(self, *, keep: bool = False) -> None:  # noqa: ARG002
         """Nothing was made."""
         self._left = None
 
-    def _check(self, info: Mapping[str, Any], controls: Mapping[str, int], where: str) -> None:
-        recorded = info.get("controls")
-        if recorded != dict(controls):
+    def _asked_for(self, line: Reset | Step, controls: Mapping[str, int], where: str) -> _Told:
+        """What was told of the line, which is the answer to these controls."""
+        try:
+            told = _Told.model_validate(line.info)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
             raise DivergedError(
-                f"{self._path}: at {where} {_shown(recorded or {})} was recorded, "
+                f"{self._path}: {where} cannot be played again: info.{place}: {first['msg']}.",
+                target="replay",
+                next_command="record anew",
+            ) from error
+        if "interval_s" not in line.metrics:
+            raise DivergedError(
+                f"{self._path}: {where} was recorded without its length, interval_s.",
+                target="replay",
+                next_command="record anew",
+            )
+        if told.controls != dict(controls):
+            raise DivergedError(
+                f"{self._path}: at {where} {_shown(told.controls)} was recorded, "
                 f"and now {_shown(controls)} was asked for. A recording has no answer to that.",
                 target="replay",
                 next_command="replay the agent, seed and action mode that were recorded, or "
                 f"choose --target {self._target}",
             )
+        return told
 
     def _reading(
-        self, line: Reset | Step, time_s: float, told: Mapping[str, Any], where: str
+        self, line: Reset | Step, told: _Told, time_s: float, more: Mapping[str, Any]
     ) -> Reading:
-        info = line.info
-        tick, seconds = info.get("tick"), line.metrics.get("interval_s")
-        if tick is None or seconds is None:
-            raise DivergedError(
-                f"{self._path}: {where} was recorded without its tick or its length.",
-                target="replay",
-            )
         return Reading(
-            tick=tick,
-            seconds=seconds,
+            tick=told.tick,
+            seconds=line.metrics["interval_s"],
             time_s=time_s,
             values={name: one for name, one in line.metrics.items() if name in self._measured},
-            by_label=info.get("by_label", {}),
-            empty=frozenset(info.get("empty", ())) & self._measured,
-            bill=Bill(**info["bill"]) if "bill" in info else None,
+            by_label=told.by_label,
+            empty=frozenset(told.empty) & self._measured,
+            bill=told.bill,
             notes={
-                **{key: one for key, one in info.items() if key not in _NOT_NOTES},
-                **told,
+                **{key: one for key, one in line.info.items() if key not in _NOT_NOTES},
+                **more,
             },
             last=not self._left,
         )

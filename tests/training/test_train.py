@@ -62,6 +62,10 @@ def test_the_same_seed_gives_the_same_policy(tmp_path):
     assert not all(map(np.array_equal, first, other))
 
 
+def test_a_rollout_is_cut_into_even_batches(tmp_path):
+    assert train(plan(batch=40), tmp_path / "a").model.exists()  # a warning would be an error
+
+
 def test_what_is_kept_tells_where_it_came_from(tmp_path):
     trained = train(plan(), tmp_path)
     assert trained.complete
@@ -160,6 +164,28 @@ def test_one_that_is_stopped_is_kept_and_can_be_made_longer(tmp_path):
     assert read(stopped.model).document.steps == 4
     assert train(plan(steps=320), tmp_path, resume=True).progress.steps >= 320
     assert read_plan(tmp_path).recipe.steps == 320
+
+
+def test_steps_are_whole_turns_and_the_command_says_so(tmp_path):
+    folder = tmp_path / "it"
+    with pytest.raises(GoneError):
+        train(plan(steps=100), folder, on_progress=stop_at(1))
+    command = ["train", "Scaling-v0", "--resume", "--out", str(folder)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    told = " ".join(done.output.split())
+    assert "These are 100 steps, rounded up: 4 environments make them in turns" in told
+    assert "128 of 128" in told
+    assert read(folder / "model.zip").document.steps == 128
+
+
+def test_a_training_that_goes_on_does_not_become_shorter(tmp_path):
+    train(plan(), tmp_path, stopped=lambda: True)
+    command = ["train", "Scaling-v0", "--resume", "--out", str(tmp_path), "--steps", "128"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2
+    assert "was begun for 256 steps" in " ".join(done.output.split())
+    assert read(tmp_path / "model.zip").document.steps == 4
 
 
 def test_a_folder_is_never_overwritten(tmp_path):

@@ -60,9 +60,23 @@ def test_the_plan_is_what_happens(env):
     from infra_gym.agents.oracle import plan
 
     env.reset(seed=3)
-    promised = plan(env, env.world, Lever(env, "oracle"))
+    promised = plan(env, env.world, Lever(env, "oracle"), STEPS)
     assert played(make_agent("oracle"), env) == pytest.approx(promised.reward)
     assert len(promised.actions) == STEPS
+
+
+@pytest.mark.parametrize("identifier", ["own file", "SimpleK8sWebApp-v0"])
+def test_no_step_is_planned_that_is_not_played(env, identifier):
+    """An episode that is cut off earlier has no later: who boots a replica for it wastes it."""
+    if identifier != "own file":
+        env = gym.make(identifier, target="sim", workload=CROWD, max_episode_steps=3)
+    env.reset(seed=3)
+    agent = make_agent("oracle")
+    agent.reset(3, gym.wrappers.TimeLimit(env, 3) if identifier == "own file" else env)
+    for _ in range(3):
+        assert agent.act(None, {}) in (0, 1, 2)
+    with pytest.raises(StopIteration):
+        agent.act(None, {})
 
 
 @pytest.mark.parametrize("arguments", [{"target": "local"}, {"target": "sim", "fidelity": "fluid"}])

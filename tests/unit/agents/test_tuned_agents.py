@@ -41,6 +41,17 @@ def test_a_file_s_parameters_hold(env, tmp_path):
     assert turns(agent, env, [0.61, 0.29, 0.29, 0.29, 0.29]) == [1, 0, 0, -1, -1]
 
 
+def test_a_file_that_cannot_be_written_is_told_and_leaves_the_old_one(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be written"):
+        TUNED.write(tmp_path / "file" / "rule.json")
+    folder = tmp_path / "rule.json"
+    folder.mkdir()
+    with pytest.raises(UsageError, match="cannot be written"):
+        TUNED.write(folder)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "rule.json"}
+
+
 def test_parameters_that_are_given_go_before_the_file_s(env, tmp_path):
     TUNED.write(tmp_path / "rule.json")
     agent = make_agent(f"threshold:{tmp_path / 'rule.json'}", patience=1)

@@ -5,6 +5,7 @@ import os
 import signal
 from types import SimpleNamespace
 
+import gymnasium as gym
 import pytest
 
 from infra_gym.cli.dashboard import Silence
@@ -36,7 +37,7 @@ class FakeStack:
         return SimpleNamespace(layers=layers, processes=3 if self.up else 0)
 
 
-class FakeEnv:
+class FakeEnv(gym.Env):
     """Calls ``during[step]`` in a step, and ``closing`` when it is closed."""
 
     definition = DEFINITION
@@ -50,7 +51,7 @@ class FakeEnv:
         self.steps = 0
         self.closed = 0
 
-    def reset(self, *, seed):
+    def reset(self, *, seed, options=None):
         self.during.get("reset", lambda: None)()
         return [0.0], {"seed": seed}
 

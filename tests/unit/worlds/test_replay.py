@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra_gym.cli.episode import Episode
+from infra_gym.definitions.catalog import find_definition
 from infra_gym.environments.env import InfraEnv
 from infra_gym.environments.make import make
-from infra_gym.errors import DivergedError, EpisodeOverError, SettingsError, UsageError
+from infra_gym.errors import (
+    DivergedError,
+    EpisodeOverError,
+    InfraGymError,
+    SettingsError,
+    UsageError,
+)
 from infra_gym.recording import read_run
 from infra_gym.testing import check_environment
 
@@ -127,16 +138,73 @@ def test_another_definition_is_refused(
         replay(path)
 
 
-@pytest.mark.parametrize("part", ["info", "metrics"])
-def test_a_line_that_does_not_tell_its_time_is_an_error(
-    recording: Path, tmp_path: Path, part: str
+@pytest.mark.parametrize(
+    ("part", "name", "message"),
+    [
+        ("info", "tick", r"step 1 cannot be played again: info\.tick: Field required"),
+        ("info", "controls", r"step 1 cannot be played again: info\.controls: Field required"),
+        ("metrics", "interval_s", "step 1 was recorded without its length, interval_s"),
+    ],
+)
+def test_a_line_that_does_not_tell_what_it_must_is_an_error(
+    recording: Path, tmp_path: Path, part: str, name: str, message: str
 ) -> None:
     path = tmp_path / "timeless.jsonl"
     lines = [json.loads(line) for line in recording.read_text().splitlines()[:3]]
-    del lines[2][part]["tick" if part == "info" else "interval_s"]
+    del lines[2][part][name]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with pytest.raises(DivergedError, match="step 1 was recorded without its tick"):
+    with pytest.raises(DivergedError, match=message):
         play(replay(path), 3, ACTIONS[:1])
+
+
+HOSTILE: list[Any] = [
+    *(None, True, -1, 3, 1e308, 10**400, "", "2", "\x1b[2J\ud800", [], [[]], {}),
+    *({"": {}}, {"a": [1, "b"]}, [None, 2], {"usd": "much", "usd_per_hour": None}),
+]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of everything in a JSON value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value[:2])
+    for key, one in inner:
+        yield (*path, key)
+        if isinstance(one, dict | list):
+            yield from places(one, (*path, key))
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # then clipped
+def test_hostile_values_are_a_clear_error_or_harmless(recording: Path, tmp_path: Path) -> None:
+    """Whatever stands anywhere in a line, replaying it ends or raises one of our errors."""
+    lines = [json.loads(line) for line in recording.read_text().splitlines()[:3]]
+    lines[2]["info"]["bill"] = {"usd": 0.5, "usd_per_hour": 0.75, "waiting": 0}
+    cases = [
+        (number, place, value)
+        for number, line in enumerate(lines)
+        for place in places(line)
+        for value in HOSTILE
+    ]
+    path = tmp_path / "hostile.jsonl"
+    refused = 0
+    for number, place, value in random.Random(1).sample(cases, 150):
+        changed = copy.deepcopy(lines)
+        inner = changed[number]
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = value
+        path.write_text("".join(json.dumps(line) + "\n" for line in changed))
+        episode = Episode(find_definition(ID))
+        try:
+            env = replay(path)
+            _, info = env.reset(seed=3)
+            episode.begin(info)
+            _, reward, *_, info = env.step(ACTIONS[0])
+            episode.add(float(reward), info)
+            episode.summary()
+        except InfraGymError:
+            refused += 1
+        except Exception as error:
+            raise AssertionError(f"line {number + 1}, {place}: {value!r}") from error
+    assert 30 < refused < 150
 
 
 def test_a_recording_without_a_load_is_refused(recording: Path, tmp_path: Path) -> None:

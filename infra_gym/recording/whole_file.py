@@ -1,0 +1,37 @@
+"""Writing a file in one go: a reader finds what was there before, or all of the new."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from infra_gym.errors import UsageError
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, and make its folder if it is not there.
+
+    What UTF-8 has no bytes for (half a surrogate pair) becomes a question mark. Whatever
+    happens on the way, ``path`` is never half written. What is no regular file, such as
+    ``/dev/null``, is written into, not replaced.
+
+    Raises:
+        UsageError: The disk refuses.
+    """
+    data = text.encode("utf-8", errors="replace")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
+        beside.write_bytes(data)
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror or error}.",
+            next_command="name another place: --out PATH",
+        ) from error
