@@ -17,6 +17,7 @@ import pytest
 from infra_gym.clouds.kubernetes import Cluster
 from infra_gym.testing.digitalocean import Durations, FakeDigitalOcean
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl run"
 KUBECONFIG = os.environ.get("INFRA_GYM_TEST_KUBECONFIG")
 
 pytestmark = [
@@ -59,6 +60,30 @@ def test_the_account_is_listed_where_the_cluster_cannot_be_reached(tmp_path):
     assert told["left"] == []
     assert told["bill_usd"] > 0  # the account had a cluster
     assert told["namespaces"] is None
+
+
+def test_an_environment_without_pods_needs_no_cluster(tmp_path):
+    environ = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("KUBE")},
+        "KUBECONFIG": str(tmp_path / "none"),
+        "TF_VAR_ssh_from": '["192.0.2.7/32"]',
+        "TF_VAR_ssh_public_key": KEY,
+        "INFRA_GYM_READY_SECONDS": "1",  # no droplet of the fake account ever boots
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "infra_gym", "rehearse", "SwarmWebApp-v0", "--json"],
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=590,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr[-3000:]
+    assert "not ready after 1 s" in done.stderr
+    told = json.loads(done.stdout)
+    assert told["bill_usd"] > 0
+    assert (told["left"], told["namespaces"]) == ([], [])
 
 
 @needs_cluster
