@@ -39,6 +39,7 @@ from infra_gym.simulators.webapp_fluid_queue import (
     TIMEOUTS,
     WITHIN,
     Array,
+    Tables,
     between,
     find,
 )
@@ -134,13 +135,13 @@ class _Block(NamedTuple):
 
 @inlined
 def _open_step(
-    block: _Block, slot: int, place: int, states: Array, wanted: int, rates: NDArray[np.float32],
-    rules: Array, table: Array,
+    steps: Array, slot: int, place: int, states: Array, wanted: int, rates: NDArray[np.float32],
+    rules: Array, tables: Tables, kind: int,
 ) -> None:  # fmt: skip
     """What a step begins with: whether it is calm, and whether its replicas change."""
-    steps, tick = block.steps, int(states[place, TICK])
-    begin_s, end_s = tick * rules[INTERVAL], (tick + 1) * rules[INTERVAL]
-    change_s = begin_s + min(rules[APPLY], rules[INTERVAL])
+    tick = int(states[place, TICK])
+    begin_s, end_s = tick * rules[kind, INTERVAL], (tick + 1) * rules[kind, INTERVAL]
+    change_s = begin_s + min(rules[kind, APPLY], rules[kind, INTERVAL])
     curve, first = place if rates.shape[0] > 1 else 0, tick * SPANS % rates.shape[1]
     mean, highest = 0.0, 0.0
     for each in range(first, first + SPANS):
@@ -148,15 +149,15 @@ def _open_step(
         highest = max(highest, rates[curve, each])
     taking = min(states[place, READY], float(wanted))
     calm = (
-        states[place, INSIDE] <= rules[CALM_NUMBER]
-        and highest <= rules[CALM_RATE] * taking
+        states[place, INSIDE] <= rules[kind, CALM_NUMBER]
+        and highest <= rules[kind, CALM_RATE] * taking
         and states[place, LEAVING] == 0
         and taking > 0
     )
     steps[NOW, slot], steps[WORKED, slot], steps[CALM, slot] = begin_s, 0.0, calm
     steps[BEFORE, slot] = steps[ACCOUNTED, slot] = states[place, FLYING]
     if calm:
-        scale_calmly(states, place, wanted, change_s, end_s, rules, table)
+        scale_calmly(states, place, wanted, change_s, end_s, rules, tables, kind)
         steps[UNTIL, slot], steps[RATE, slot], steps[SPAN, slot] = end_s, mean, SPANS
         steps[CHANGE, slot] = np.inf
     else:
@@ -166,7 +167,13 @@ def _open_step(
 
 @inlined
 def _next_load(
-    steps: Array, slot: int, place: int, states: Array, rates: NDArray[np.float32], rules: Array
+    steps: Array,
+    slot: int,
+    place: int,
+    states: Array,
+    rates: NDArray[np.float32],
+    rules: Array,
+    kind: int,
 ) -> None:
     """The load from now on, and until when."""
     tick, span = int(states[place, TICK]), int(steps[SPAN, slot])
@@ -177,34 +184,33 @@ def _next_load(
         rate = (rate + rates[curve, first + span]) / 2
         span += 1
     steps[RATE, slot], steps[SPAN, slot] = rate, span
-    begin_s, end_s = tick * rules[INTERVAL], (tick + 1) * rules[INTERVAL]
-    steps[UNTIL, slot] = begin_s + span * rules[INTERVAL] / SPANS if span < SPANS else end_s
+    begin_s, end_s = tick * rules[kind, INTERVAL], (tick + 1) * rules[kind, INTERVAL]
+    steps[UNTIL, slot] = begin_s + span * rules[kind, INTERVAL] / SPANS if span < SPANS else end_s
 
 
 @inlined
 def _next_span(
-    block: _Block, slot: int, lane: int, place: int, states: Array, wanted: int,
-    rates: NDArray[np.float32], rules: Array, table: Array,
+    steps: Array, lanes: Array, slot: int, lane: int, place: int, states: Array, wanted: int,
+    rates: NDArray[np.float32], rules: Array, tables: Tables, kind: int,
 ) -> bool:  # fmt: skip
     """Give the environment a lane for its next span; false: its step is over."""
-    steps, lanes = block.steps, block.lanes
     now_s = steps[NOW, slot]
     if states[place, NEXT_READY] <= now_s:
-        look(states, place, now_s, table)
+        look(states, place, now_s, tables, kind)
     if now_s >= steps[UNTIL, slot]:
         if steps[SPAN, slot] == SPANS:
             return False
-        _next_load(steps, slot, place, states, rates, rules)
+        _next_load(steps, slot, place, states, rates, rules, kind)
     if steps[CHANGE, slot] <= now_s:
         steps[CHANGE, slot] = np.inf
-        scale(states, place, wanted, now_s, rules)
-        look(states, place, now_s, table)
+        scale(states, place, wanted, now_s, rules, kind)
+        look(states, place, now_s, tables, kind)
     stop_s = min(steps[UNTIL, slot], states[place, NEXT_READY], steps[CHANGE, slot])
     span_s, ready = stop_s - now_s, states[place, READY]
     if states[place, LEAVING] > 0:
-        steps[WORKED, slot] += drain(states, place, span_s, rules)
+        steps[WORKED, slot] += drain(states, place, span_s, rules, kind)
     steps[NOW, slot] = stop_s
-    block.slots[lane], lanes[SPAN_S, lane] = slot, span_s
+    lanes[SPAN_S, lane] = span_s
     lanes[LOAD, lane] = steps[RATE, slot] / ready if ready > 0 else 0.0
     return True
 
@@ -212,139 +218,145 @@ def _next_span(
 @compiled
 def _open(
     block: _Block, places: Indices, states: Array, wanted: Indices, rates: NDArray[np.float32],
-    rules: Array, tables: Array,
+    rules: Array, tables: Tables,
 ) -> int:  # fmt: skip
     """Begin the steps of some environments, with their first spans; returns how many lanes."""
+    steps, lanes, slots, kinds = block.steps, block.lanes, block.slots, block.kinds
     block.totals[:] = 0.0
     block.within[:] = 0.0
     for slot in range(places.size):
         place = places[slot]
-        kind = block.kinds[slot] = place if tables.shape[0] > 1 else 0
-        _open_step(block, slot, place, states, wanted[place], rates, rules[kind], tables[kind])
+        kind = place if tables.shape[0] > 1 else 0
+        kinds[slot], slots[slot] = kind, slot
+        _open_step(steps, slot, place, states, wanted[place], rates, rules, tables, kind)
         _next_span(
-            block, slot, slot, place, states, wanted[place], rates, rules[kind], tables[kind]
+            steps, lanes, slot, slot, place, states, wanted[place], rates, rules, tables, kind
         )
     return places.size
 
 
 @compiled
 def _go_on(
-    block: _Block, lanes: int, places: Indices, states: Array, wanted: Indices,
-    rates: NDArray[np.float32], rules: Array, tables: Array,
+    block: _Block, going: int, places: Indices, states: Array, wanted: Indices,
+    rates: NDArray[np.float32], rules: Array, tables: Tables,
 ) -> int:  # fmt: skip
     """The next spans of those whose steps are not over; returns how many lanes there are."""
+    steps, lanes, slots, kinds = block.steps, block.lanes, block.slots, block.kinds
     kept = 0
-    for lane in range(lanes):
-        slot = block.slots[lane]
-        if block.steps[CALM, slot] == 0:
-            place, kind = places[slot], block.kinds[slot]
+    for lane in range(going):
+        slot = slots[lane]
+        if steps[CALM, slot] == 0:
+            place, kind = places[slot], kinds[slot]
+            slots[kept] = slot
             kept += _next_span(
-                block, slot, kept, place, states, wanted[place], rates, rules[kind], tables[kind]
+                steps, lanes, slot, kept, place, states, wanted[place], rates, rules, tables, kind
             )
     return kept
 
 
 @compiled
 def _find_numbers(
-    block: _Block, lanes: int, places: Indices, states: Array, rules: Array, tables: Array,
+    block: _Block, going: int, places: Indices, states: Array, rules: Array, tables: Tables,
     guesses: Indices,
 ) -> None:  # fmt: skip
     """Where in the table each replica is at the span's end."""
+    lanes, slots, kinds, rows = block.lanes, block.slots, block.kinds, block.rows
     most = guesses.size - 1.0
-    for lane in range(lanes):
-        slot = block.slots[lane]
-        kind, inside = block.kinds[slot], states[places[slot], INSIDE]
-        load, span_s = block.lanes[LOAD, lane], block.lanes[SPAN_S, lane]
+    for lane in range(going):
+        slot = slots[lane]
+        kind, inside = kinds[slot], states[places[slot], INSIDE]
+        load, span_s = lanes[LOAD, lane], lanes[SPAN_S, lane]
         guess = guesses[int(min(load * rules[kind, GUESSES_PER_LOAD], most))]
-        row, way = find(tables[kind], guess, inside + span_s * load, span_s, load)
-        block.rows[lane], block.lanes[WAY, lane] = row, way
+        row, way = find(tables, kind, guess, inside + span_s * load, span_s, load)
+        rows[lane], lanes[WAY, lane] = row, way
 
 
 @compiled
 def _flow(
-    block: _Block, lanes: int, places: Indices, states: Array, rules: Array, tables: Array
+    block: _Block, going: int, places: Indices, states: Array, rules: Array, tables: Tables
 ) -> None:
     """What came in the span, what was answered, refused and dropped, and what is left."""
-    steps, totals = block.steps, block.totals
-    for lane in range(lanes):
-        slot = block.slots[lane]
-        place, kind = places[slot], block.kinds[slot]
-        span_s, before = block.lanes[SPAN_S, lane], steps[BEFORE, slot]
+    steps, lanes, totals, slots, kinds, rows = (
+        block.steps, block.lanes, block.totals, block.slots, block.kinds, block.rows
+    )  # fmt: skip
+    for lane in range(going):
+        slot = slots[lane]
+        place, kind = places[slot], kinds[slot]
+        span_s, before = lanes[SPAN_S, lane], steps[BEFORE, slot]
         came = steps[RATE, slot] * span_s
         ready, leaving = states[place, READY], states[place, LEAVING]
         steps[BEFORE, slot] = 0.0
         if ready == 0:
             totals[REFUSED, slot] += came
-            block.lanes[REQUESTS, lane] = before
-            block.lanes[MIDDLE, lane] = states[place, POSITION]
+            lanes[REQUESTS, lane], lanes[MIDDLE, lane] = before, states[place, POSITION]
             states[place, FLYING] = leaving
             continue
-        table, row, way = tables[kind], block.rows[lane], block.lanes[WAY, lane]
-        after, served = between(table, row, way, NUMBER), between(table, row, way, SERVED)
+        row, way = rows[lane], lanes[WAY, lane]
+        after = between(tables, kind, row, way, NUMBER)
+        served = between(tables, kind, row, way, SERVED)
         accepted = (after - states[place, INSIDE] + span_s * served) * ready
         if accepted > came * (1 - 1e-9):
             accepted = came
         totals[FULL, slot] += came - accepted
-        flying = between(table, row, way, FLYING_EACH) * ready + leaving
+        flying = between(tables, kind, row, way, FLYING_EACH) * ready + leaving
         steps[WORKED, slot] += ready * served * span_s * rules[kind, WORK]
         if flying > rules[kind, MAX_IN_FLIGHT]:
             dropped = min(flying - rules[kind, MAX_IN_FLIGHT], accepted)
             totals[DROPPED, slot] += dropped
             accepted, flying, after = accepted - dropped, flying - dropped, after - dropped / ready
         steps[ACCOUNTED, slot] += accepted
-        block.lanes[REQUESTS, lane] = accepted + before
-        block.lanes[MIDDLE, lane] = 0.5 * (states[place, POSITION] + row + way)
+        lanes[REQUESTS, lane] = accepted + before
+        lanes[MIDDLE, lane] = 0.5 * (states[place, POSITION] + row + way)
         states[place, INSIDE], states[place, POSITION] = after, row + way
         states[place, FLYING] = flying
 
 
 @compiled
-def _spread(block: _Block, lanes: int, tables: Array) -> None:
+def _spread(block: _Block, going: int, tables: Tables) -> None:
     """Tell the span's requests by their latencies: within each bound, and those that time out."""
-    last, bounds = tables.shape[1] - 2, tables.shape[2] - WITHIN
-    for lane in range(lanes):
-        middle, requests = block.lanes[MIDDLE, lane], block.lanes[REQUESTS, lane]
+    lanes, slots, rows = block.lanes, block.slots, block.rows
+    last, columns = tables.shape[1] - 2, tables.shape[2]
+    for lane in range(going):
+        middle, requests = lanes[MIDDLE, lane], lanes[REQUESTS, lane]
         row = min(int(middle), last)
         way = middle - row
-        block.rows[lane] = row
-        block.lanes[HERE, lane], block.lanes[THERE, lane] = requests * (1 - way), requests * way
-    for column in range(TIMEOUTS, WITHIN + bounds):
+        rows[lane] = (block.kinds[slots[lane]] * tables.shape[1] + row) * columns
+        lanes[HERE, lane], lanes[THERE, lane] = requests * (1 - way), requests * way
+    entries = tables.reshape(tables.size)
+    for column in range(TIMEOUTS, columns):
         told = block.totals[TIMEOUT] if column == TIMEOUTS else block.within[column - WITHIN]
-        for lane in range(lanes):
-            slot, row = block.slots[lane], block.rows[lane]
-            kind = block.kinds[slot]
-            told[slot] += (
-                block.lanes[HERE, lane] * tables[kind, row, column]
-                + block.lanes[THERE, lane] * tables[kind, row + 1, column]
+        for lane in range(going):
+            entry = rows[lane] + column
+            told[slots[lane]] += (
+                lanes[HERE, lane] * entries[entry] + lanes[THERE, lane] * entries[entry + columns]
             )
 
 
 @compiled
 def _close(
-    block: _Block, places: Indices, states: Array, wanted: Indices, rules: Array, tables: Array
+    block: _Block, places: Indices, states: Array, wanted: Indices, rules: Array, tables: Tables
 ) -> None:
     """What is left at the steps' ends: of the requests that are accounted for, some did not end."""
-    steps = block.steps
+    steps, totals, within, kinds = block.steps, block.totals, block.within, block.kinds
     for slot in range(places.size):
-        place, kind = places[slot], block.kinds[slot]
+        place, kind = places[slot], kinds[slot]
         if steps[CHANGE, slot] < np.inf:
-            scale(states, place, wanted[place], steps[NOW, slot], rules[kind])
+            scale(states, place, wanted[place], steps[NOW, slot], rules, kind)
         if states[place, SETTLED] < states[place, MOVED] and steps[CALM, slot] == 0:
-            look(states, place, steps[NOW, slot], tables[kind])
+            look(states, place, steps[NOW, slot], tables, kind)
         states[place, TICK] += 1
         states[place, BUSY] = steps[WORKED, slot]
         accounted = steps[ACCOUNTED, slot]
         states[place, FLYING] = min(states[place, FLYING], accounted)
         steps[ENDED, slot] = 1 - states[place, FLYING] / accounted if accounted > 0 else 0.0
     for slot in range(places.size):
-        ended = steps[ENDED, slot]
-        block.totals[TIMEOUT, slot] *= ended
-        block.totals[OK, slot] = steps[ACCOUNTED, slot] * ended - block.totals[TIMEOUT, slot]
-    last = block.within.shape[0] - 1
+        totals[TIMEOUT, slot] *= steps[ENDED, slot]
+        totals[OK, slot] = steps[ACCOUNTED, slot] * steps[ENDED, slot] - totals[TIMEOUT, slot]
+    last = within.shape[0] - 1
     for bound in range(last):
         for slot in range(places.size):
-            block.within[bound, slot] *= steps[ENDED, slot]
-    block.within[last] = block.totals[OK]
+            within[bound, slot] *= steps[ENDED, slot]
+    within[last] = totals[OK]
 
 
 @compiled
@@ -377,7 +389,7 @@ def begin_all(
     places: Indices,
     replicas: int,
     rules: Array,
-    tables: Array,
+    tables: Tables,
     metrics: Array,
     bounds_s: Array,
     buckets: Indices,
@@ -398,7 +410,7 @@ def step_all(
     idle: NDArray[np.bool_],
     rates: NDArray[np.float32],
     rules: Array,
-    tables: Array,
+    tables: Tables,
     guesses: Indices,
     metrics: Array,
     bounds_s: Array,
@@ -435,12 +447,12 @@ def step_all(
     )
     for first in range(0, awake.size, _BLOCK):
         places = awake[first : first + _BLOCK]
-        lanes = _open(block, places, states, wanted, rates, rules, tables)
-        while lanes > 0:
-            _find_numbers(block, lanes, places, states, rules, tables, guesses)
-            _flow(block, lanes, places, states, rules, tables)
-            _spread(block, lanes, tables)
-            lanes = _go_on(block, lanes, places, states, wanted, rates, rules, tables)
+        going = _open(block, places, states, wanted, rates, rules, tables)
+        while going > 0:
+            _find_numbers(block, going, places, states, rules, tables, guesses)
+            _flow(block, going, places, states, rules, tables)
+            _spread(block, going, tables)
+            going = _go_on(block, going, places, states, wanted, rates, rules, tables)
         _close(block, places, states, wanted, rules, tables)
         _measure(
             states, places, rules[0], metrics, bounds_s, buckets, block.totals, block.within, values

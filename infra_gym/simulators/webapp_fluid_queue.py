@@ -23,6 +23,9 @@ from infra_gym.errors import UsageError
 from infra_gym.simulators.compilation import compiled, inlined
 
 Array = NDArray[np.float64]
+Tables = NDArray[np.float64]
+"""Of several kinds of replicas, shape (kinds, loads, columns). A part of an array, as the table of
+one kind would be, costs compiled code more than a few look-ups: it is counted who holds it."""
 
 MAX_PLACES = 512
 """Slots and queue that a replica may have: the tables grow with the square of it."""
@@ -38,28 +41,35 @@ _STEP = 0.25
 
 
 @inlined
-def find(table: Array, row: int, goal: float, span_s: float, load: float) -> tuple[int, float]:
+def find(
+    tables: Tables, kind: int, row: int, goal: float, span_s: float, load: float
+) -> tuple[int, float]:
     """Where y + dt (s(y) + a b(y)) meets ``goal``: a row of the table, and the way to the next.
 
     Between two rows it is a straight line, and it grows with y. It is looked for from ``row`` on.
 
     Args:
-        table: Of a replica, see :func:`fill_table`; y is its mean number of requests, s(y) what it
+        tables: See :func:`fill_table`; y is a replica's mean number of requests, s(y) what it
             answers in a second, and b(y) the share that finds no place.
+        kind: Which table.
         row: Where to begin.
         goal: A number of requests.
         span_s: dt.
         load: a, requests/s.
     """
-    last = table.shape[0] - 2
-    here = table[row, NUMBER] + span_s * (table[row, SERVED] + load * table[row, BLOCKED])
+    last = tables.shape[1] - 2
+    here = tables[kind, row, NUMBER] + span_s * (
+        tables[kind, row, SERVED] + load * tables[kind, row, BLOCKED]
+    )
     while row > 0 and here > goal:
         row -= 1
-        here = table[row, NUMBER] + span_s * (table[row, SERVED] + load * table[row, BLOCKED])
+        here = tables[kind, row, NUMBER] + span_s * (
+            tables[kind, row, SERVED] + load * tables[kind, row, BLOCKED]
+        )
     while True:
         after = row + 1
-        there = table[after, NUMBER] + span_s * (
-            table[after, SERVED] + load * table[after, BLOCKED]
+        there = tables[kind, after, NUMBER] + span_s * (
+            tables[kind, after, SERVED] + load * tables[kind, after, BLOCKED]
         )
         if there > goal or row == last:
             break
@@ -68,9 +78,12 @@ def find(table: Array, row: int, goal: float, span_s: float, load: float) -> tup
 
 
 @inlined
-def between(table: Array, row: int, way: float, column: int) -> float:
+def between(tables: Tables, kind: int, row: int, way: float, column: int) -> float:
     """A column's value there."""
-    return float(table[row, column] + way * (table[row + 1, column] - table[row, column]))
+    return float(
+        tables[kind, row, column]
+        + way * (tables[kind, row + 1, column] - tables[kind, row, column])
+    )
 
 
 @compiled

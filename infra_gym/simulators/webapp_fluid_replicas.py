@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from infra_gym.simulators.compilation import compiled, inlined
-from infra_gym.simulators.webapp_fluid_queue import Array, find
+from infra_gym.simulators.webapp_fluid_queue import Array, Tables, find
 
 (
     INTERVAL,
@@ -67,35 +67,37 @@ def _field(number: int, field: int) -> int:
 
 
 @compiled
-def scale(states: Array, place: int, wanted: int, now_s: float, rules: Array) -> None:
+def scale(states: Array, place: int, wanted: int, now_s: float, rules: Array, kind: int) -> None:
     """Start replicas, or remove them, the highest number first."""
     have = int(states[place, WANTED])
     for number in range(wanted, have):
         if states[place, _field(number, STARTED)] <= now_s:
-            _remove(states, place, number, now_s, rules)
+            _remove(states, place, number, now_s, rules, kind)
         # Else the one before it is there yet, and it never existed.
     for number in range(have, wanted):
-        _start(states, place, number, max(now_s, states[place, _field(number, FREE)]), rules)
+        _start(states, place, number, max(now_s, states[place, _field(number, FREE)]), rules, kind)
     states[place, WANTED] = wanted
     states[place, SETTLED] = min(states[place, SETTLED], float(min(have, wanted)))
     states[place, MOVED] = max(states[place, MOVED], float(wanted))
 
 
 @inlined
-def _start(states: Array, place: int, number: int, started_s: float, rules: Array) -> None:
+def _start(
+    states: Array, place: int, number: int, started_s: float, rules: Array, kind: int
+) -> None:
     states[place, _field(number, STARTED)] = started_s
-    states[place, _field(number, READY_AT)] = started_s + rules[BOOT]
+    states[place, _field(number, READY_AT)] = started_s + rules[kind, BOOT]
 
 
 @inlined
-def _remove(states: Array, place: int, number: int, now_s: float, rules: Array) -> None:
+def _remove(states: Array, place: int, number: int, now_s: float, rules: Array, kind: int) -> None:
     """It gets no more requests, and ends what it has."""
-    free_s = gone_s = now_s + rules[DRAIN]
+    free_s = gone_s = now_s + rules[kind, DRAIN]
     if states[place, _field(number, READY_AT)] <= now_s:
         inside = states[place, INSIDE]
-        free_s = max(free_s, now_s + inside * rules[WORK])
+        free_s = max(free_s, now_s + inside * rules[kind, WORK])
         states[place, LEAVING] += inside
-        states[place, DRAINS] += 1 / rules[WORK]
+        states[place, DRAINS] += 1 / rules[kind, WORK]
         states[place, READY] -= 1
     states[place, _field(number, GONE)] = gone_s
     states[place, _field(number, FREE)] = free_s
@@ -103,7 +105,7 @@ def _remove(states: Array, place: int, number: int, now_s: float, rules: Array) 
 
 
 @compiled
-def look(states: Array, place: int, now_s: float, table: Array) -> None:
+def look(states: Array, place: int, now_s: float, tables: Tables, kind: int) -> None:
     """Who is there, and when the next takes requests. New ones share the work that waits."""
     first, wanted = int(states[place, SETTLED]), int(states[place, WANTED])
     ready, existing, next_s, settled, moved = first, first, np.inf, first, first
@@ -123,7 +125,7 @@ def look(states: Array, place: int, now_s: float, table: Array) -> None:
                 next_s = min(next_s, ready_s)
     if ready > states[place, READY]:
         states[place, INSIDE] *= states[place, READY] / ready
-        row, way = find(table, int(states[place, POSITION]), states[place, INSIDE], 0.0, 0.0)
+        row, way = find(tables, kind, int(states[place, POSITION]), states[place, INSIDE], 0.0, 0.0)
         states[place, POSITION] = row + way
     states[place, READY], states[place, EXISTING] = ready, existing
     states[place, NEXT_READY] = next_s
@@ -131,13 +133,13 @@ def look(states: Array, place: int, now_s: float, table: Array) -> None:
 
 
 @inlined
-def drain(states: Array, place: int, span_s: float, rules: Array) -> float:
+def drain(states: Array, place: int, span_s: float, rules: Array, kind: int) -> float:
     """Replicas that drain end some of what they have; returns replica-seconds of their work."""
     done = min(states[place, LEAVING], states[place, DRAINS] * span_s)
     states[place, LEAVING] -= done
     if states[place, LEAVING] == 0.0:
         states[place, DRAINS] = 0.0
-    return float(done * rules[WORK])
+    return float(done * rules[kind, WORK])
 
 
 @inlined
@@ -148,26 +150,29 @@ def scale_calmly(
     change_s: float,
     end_s: float,
     rules: Array,
-    table: Array,
+    tables: Tables,
+    kind: int,
 ) -> None:
     """The same in a step that is taken as a whole: who is there at its end has all of its work."""
     have = int(states[place, WANTED])
     rests = states[place, SETTLED] == states[place, MOVED]
-    if rests and wanted > 0 and change_s + rules[CALM_MOVE] < end_s:  # all is over by the end
+    if rests and wanted > 0 and change_s + rules[kind, CALM_MOVE] < end_s:  # all is over by the end
         if wanted != have:
             for number in range(have, wanted):
-                _start(states, place, number, change_s, rules)
+                _start(states, place, number, change_s, rules, kind)
             states[place, INSIDE] *= have / wanted
             states[place, WANTED] = states[place, READY] = states[place, EXISTING] = wanted
             states[place, SETTLED] = states[place, MOVED] = wanted
         if wanted > have:
-            row, way = find(table, int(states[place, POSITION]), states[place, INSIDE], 0.0, 0.0)
+            row, way = find(
+                tables, kind, int(states[place, POSITION]), states[place, INSIDE], 0.0, 0.0
+            )
             states[place, POSITION] = row + way
         return
     if wanted != have:
-        scale(states, place, wanted, change_s, rules)
+        scale(states, place, wanted, change_s, rules, kind)
     if states[place, SETTLED] < states[place, MOVED]:
-        look(states, place, end_s, table)
+        look(states, place, end_s, tables, kind)
     if states[place, LEAVING] > 0 and states[place, READY] > 0:
         states[place, INSIDE] += states[place, LEAVING] / states[place, READY]
         states[place, LEAVING] = states[place, DRAINS] = 0.0

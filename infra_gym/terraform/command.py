@@ -41,6 +41,7 @@ MINIMUM_VERSION = (1, 10)
 
 EVENTS_FILE = "events.jsonl"
 PLAN_FILE = "plan.tfplan"
+SAVED_BACKEND = ".terraform/terraform.tfstate"
 
 # Of the user's shell, these would change what is run, or on which state.
 _NOT_INHERITED = ("TF_CLI_ARGS", "TF_DATA_DIR", "TF_WORKSPACE")
@@ -128,6 +129,8 @@ class Terraform:
         Raises:
             TerraformError: It failed, was interrupted or passed its deadline.
         """
+        # Even -reconfigure reads what it ignores, and fails on the half that a kill leaves of it.
+        (folder / SAVED_BACKEND).unlink(missing_ok=True)
         argv = self._argv("init", input=False, reconfigure=IsFlagged, json=IsFlagged)
         with alone(self._environ.get("TF_PLUGIN_CACHE_DIR")):
             self._stream("init", argv, folder, self.deadlines.init_s, on_event=on_event)

@@ -66,7 +66,7 @@ def make_model(
         policy,
         env,
         n_steps=recipe.rollout,
-        batch_size=min(recipe.batch, recipe.rollout * env.num_envs),
+        batch_size=_batch(recipe.batch, recipe.rollout * env.num_envs),
         n_epochs=recipe.epochs,
         gae_lambda=recipe.trace,
         ent_coef=recipe.entropy,
@@ -75,6 +75,11 @@ def make_model(
     )
     env.value = _value(model)
     return model
+
+
+def _batch(most: int, rollout: int) -> int:
+    """The largest batch that cuts a rollout evenly: a short last one would count as much."""
+    return max(size for size in range(1, min(most, rollout) + 1) if rollout % size == 0)
 
 
 def network_of(model: Any) -> Network:

@@ -18,6 +18,7 @@ from infra_gym.clouds.kubernetes import Cluster
 from infra_gym.testing.digitalocean import Durations, FakeDigitalOcean
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl run"
 KUBECONFIG = os.environ.get("INFRA_GYM_TEST_KUBECONFIG")
 
 pytestmark = [
@@ -62,6 +63,30 @@ def test_the_account_is_listed_where_the_cluster_cannot_be_reached(tmp_path):
     assert told["namespaces"] is None
 
 
+def test_an_environment_without_pods_needs_no_cluster(tmp_path):
+    environ = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("KUBE")},
+        "KUBECONFIG": str(tmp_path / "none"),
+        "TF_VAR_ssh_from": '["192.0.2.7/32"]',
+        "TF_VAR_ssh_public_key": KEY,
+        "INFRA_GYM_READY_SECONDS": "1",  # no droplet of the fake account ever boots
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "infra_gym", "rehearse", "SwarmWebApp-v0", "--json"],
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=590,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr[-3000:]
+    assert "not ready after 1 s" in done.stderr
+    told = json.loads(done.stdout)
+    assert told["bill_usd"] > 0
+    assert (told["left"], told["namespaces"]) == ([], [])
+
+
 @needs_cluster
 def test_an_episode_leaves_nothing_in_the_account(tmp_path):
     done = subprocess.run(
@@ -101,8 +126,9 @@ def environ_of(fake: FakeDigitalOcean, folder: Path) -> dict[str, str]:
 
 
 @needs_cluster
-def test_the_budgeted_example_spends_no_more_than_its_budget(tmp_path):
-    """Its last command: a budget on the account, said yes to by the script itself."""
+def test_the_budgeted_example_asks_first_and_leaves_nothing(tmp_path):
+    """Its last command, cut short: in its first minutes a run costs the least that things cost, so
+    no budget above that ends it."""
     log, budget_usd = tmp_path / "run.jsonl", 0.05
     program = [sys.executable, str(EXAMPLES / "09-budgeted-run/budgeted_run.py")]
     given = ["--target", "do", "--budget", str(budget_usd)]
@@ -125,13 +151,14 @@ def test_the_budgeted_example_spends_no_more_than_its_budget(tmp_path):
         assert "spend_money" in unsaid.stderr
         assert fake.left() == []
         assert fake.bill_usd() == 0
-        done = run("--spend", "yes", "--log", str(log))
+        done = run("--spend", "yes", "--steps", "2", "--log", str(log))
         assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-        assert "ended: budget spent" in done.stdout, done.stdout
+        assert "ended: after 2 steps" in done.stdout, done.stdout
         assert fake.left() == []
         assert 0 < fake.bill_usd() <= budget_usd
     steps = [line for line in log.read_text().splitlines() if '"kind":"step"' in line]
-    assert json.loads(steps[-1])["truncated"]
+    assert len(steps) == 2
+    assert 0 < json.loads(steps[-1])["info"]["bill"]["usd"] <= budget_usd
 
 
 @needs_cluster

@@ -15,6 +15,7 @@ import os
 import select
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ class DoLife(Life):
         """Kill what runs below first: nothing may notice and write down the end."""
         if self._terraform:
             for process in psutil.Process().children(recursive=True):
-                process.kill()
+                with suppress(psutil.NoSuchProcess):  # it may end in this moment
+                    process.kill()
         super().die()
 
 
@@ -74,10 +76,10 @@ def child(order: dict[str, Any], told: int, output: Path) -> None:
     os.chdir(order["environ"]["INFRA_GYM_DATA_FOLDER"])
     try:
         if "sweep" in order:
-            app(["sweep", *order["sweep"]], standalone_mode=False)
+            code = int(app(["sweep", *order["sweep"]], standalone_mode=False) or 0)
         else:
             live(order, told)
-        code = 0
+            code = 0
     except SystemExit as end:
         code = int(end.code or 0)
     except BaseException:  # noqa: BLE001  the child ends here, whatever it was

@@ -123,6 +123,15 @@ def test_apply_before_init_says_so(terraform: Terraform, module) -> None:
         terraform.apply(folder)
 
 
+@pytest.mark.parametrize("half", ["", '{"version": 3,'])
+def test_an_init_that_was_killed_can_be_repeated(terraform: Terraform, module, half) -> None:
+    folder = module('terraform {\n  backend "local" { path = "elsewhere.tfstate" }\n}\n')
+    terraform.init(folder)
+    (folder / ".terraform/terraform.tfstate").write_text(half)
+    terraform.init(folder)
+    terraform.apply(folder)
+
+
 def test_an_input_of_the_wrong_type_is_explained(terraform: Terraform, module) -> None:
     folder = module(LAYER)
     terraform.init(folder)

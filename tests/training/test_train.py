@@ -62,6 +62,10 @@ def test_the_same_seed_gives_the_same_policy(tmp_path):
     assert not all(map(np.array_equal, first, other))
 
 
+def test_a_rollout_is_cut_into_even_batches(tmp_path):
+    assert train(plan(batch=40), tmp_path / "a").model.exists()  # a warning would be an error
+
+
 def test_what_is_kept_tells_where_it_came_from(tmp_path):
     trained = train(plan(), tmp_path)
     assert trained.complete
