@@ -26,9 +26,9 @@ class Args:
 
     target: Literal["sim", "local", "k8s", "do"] = "sim"
     """Where the app runs."""
-    budget_usd: float = 0.005
+    budget: float = 0.005
     """US dollars that the run may cost."""
-    spend_money: bool = False
+    spend: Literal["no", "yes"] = "no"
     """On the target do: whether an account may be billed."""
     steps: int = 200
     """Steps to take at most."""
@@ -43,8 +43,8 @@ def main(args: Args) -> None:
     env: gym.Env[Any, Any] = gym.make(
         "SimpleK8sWebApp-v0",
         target=args.target,
-        budget_usd=args.budget_usd,
-        spend_money=args.spend_money,
+        budget_usd=args.budget,
+        spend_money=args.spend == "yes",
         log=args.log,
     )
     agent = make_agent("hpa")
@@ -55,7 +55,7 @@ def main(args: Args) -> None:
         for step in range(1, args.steps + 1):
             observation, _, terminated, truncated, info = env.step(agent.act(observation, info))
             spent += info["cost_usd"]
-            print(f"step {step:3}  {spent:.6f} of {args.budget_usd:g} USD")
+            print(f"step {step:3}  {spent:.6f} of {args.budget:g} USD")
             if terminated or truncated:
                 ended = info.get("truncated_because", "the episode is over")
                 break

@@ -40,7 +40,12 @@ Interval = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Length of a step.", show_default=False)
 ]
 BudgetUsd = Annotated[
-    float | None, typer.Option(help="Stop when so much is spent.", show_default=False)
+    float | None,
+    typer.Option(
+        help="Stop when so much is spent; on do with the teardown kept back, for which 10 minutes "
+        "are assumed.",
+        show_default=False,
+    ),
 ]
 SearchBudget = Annotated[
     int,

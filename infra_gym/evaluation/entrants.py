@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from infra_gym.agents import make_agent
+from infra_gym.agents.model_file import read as read_model
 from infra_gym.agents.tuned import Tuned, read_tuned
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import UsageError
@@ -98,5 +99,4 @@ def _entrant(name: str, tune: Callable[[str], Tuned]) -> Entrant:
 
 def _model(path: Path) -> Member:
     sha256 = file_sha256(path)
-    make_agent(str(path))
-    return Member(name=path.as_posix(), sha256=sha256)
+    return Member(name=path.as_posix(), sha256=sha256, steps=read_model(path).document.steps)

@@ -37,6 +37,8 @@ class Member(_Strict):
     parameters: dict[str, Any] = Field(default_factory=dict)
     sha256: str | None = None
     """Of the trained model's file."""
+    steps: int | None = None
+    """Of environments, that the model was trained with."""
 
 
 class Entrant(_Strict):

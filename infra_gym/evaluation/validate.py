@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from infra_gym.agents.model_file import read as read_model
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import ResultsError
 from infra_gym.evaluation.arena import Arena
@@ -260,6 +261,12 @@ def _at_hand(label: str, entrant: Entrant, folder: Path) -> Entrant:
             raise ResultsError(
                 f"agent {label}: {near[0]} is another model: its SHA-256 is "
                 f"{file_sha256(near[0])}, and the file says {member.sha256}"
+            )
+        steps = read_model(near[0]).document.steps
+        if member.steps not in (None, steps):
+            raise ResultsError(
+                f"agent {label}: {near[0]} was trained with {steps} steps, and the file says "
+                f"{member.steps}"
             )
         members.append(member.model_copy(update={"name": str(near[0])}))
     return entrant.model_copy(update={"members": tuple(members)})

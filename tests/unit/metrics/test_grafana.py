@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,59 @@ def test_formulas_are_put_together() -> None:
         "histogram_quantile(0.95, sum by (le) (rate(siege_request_duration_seconds_bucket"
         '{code=~"200|timeout"}[$__rate_interval])))'
     )
+
+
+def lost(written: Any, kept: Any, path: str = "") -> Iterator[str]:
+    """What Grafana's own model of a dashboard does not know, or knows otherwise."""
+    if isinstance(written, dict):
+        for name, value in written.items():
+            if not isinstance(kept, dict) or name not in kept:
+                yield f"{path}.{name}"
+            else:
+                yield from lost(value, kept[name], f"{path}.{name}")
+    elif isinstance(written, list) and isinstance(kept, list) and len(written) == len(kept):
+        for number, (one, other) in enumerate(zip(written, kept, strict=True)):
+            yield from lost(one, other, f"{path}[{number}]")
+    elif written != kept:
+        yield f"{path}: {written!r} became {kept!r}"
+
+
+def modelled(document: dict[str, Any]) -> Any:
+    """A dashboard as Grafana Labs' models read it."""
+    plugins = pytest.importorskip("grafana_foundation_sdk.cog.plugins")
+    models = pytest.importorskip("grafana_foundation_sdk.models.dashboard")
+    plugins.register_default_plugins()
+    return models.Dashboard.from_json(document)
+
+
+def kept_of(document: dict[str, Any]) -> dict[str, Any]:
+    """What is left of a dashboard that went through Grafana's models."""
+    made = modelled(document)
+    encoder = pytest.importorskip("grafana_foundation_sdk.cog.encoder")
+    kept: dict[str, Any] = json.loads(encoder.JSONEncoder().encode(made))
+    return kept
+
+
+@pytest.mark.parametrize("name", definition_ids())
+def test_grafanas_own_model_knows_all_of_it(name: str) -> None:
+    made = dashboard(find_definition(name))
+    assert [*lost(made, kept_of(made))] == []
+    graphs = [panel for panel in modelled(made).panels if panel.type_val == "timeseries"]
+    assert graphs
+    for panel in graphs:
+        assert type(panel.options).__module__.endswith(".timeseries")
+        for target in panel.targets:
+            assert type(target).__module__.endswith(".prometheus")
+
+
+def test_what_grafana_does_not_know_would_be_seen() -> None:
+    made = dashboard(find_definition("SimpleK8sWebApp-v0"))
+    made["panels"][0]["gridPos"]["depth"] = 1
+    made["panels"][0]["fieldConfig"]["defaults"]["custom"]["lineWidht"] = 1
+    assert [*lost(made, kept_of(made))] == [
+        ".panels[0].gridPos.depth",
+        ".panels[0].fieldConfig.defaults.custom.lineWidht",
+    ]
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
