@@ -138,7 +138,7 @@ def swarm(bare: Bare, account: Account, inputs: dict[str, Any]) -> None:
         ("tcp", "9090", HERE[0]),
         ("tcp", "8081", HERE[0]),
     }
-    first = account.droplets("swarm-worker")[0]
+    first = min(account.droplets("swarm-worker"), key=lambda one: one.name)  # made at once
     shrunk = bare.apply("swarm-worker", **workers, workers=1)
     assert len(shrunk["worker_addresses"]) == 1
     assert [one.id for one in account.droplets("swarm-worker")] == [first.id]

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gymnasium as gym
 import pytest
 
 from infra_gym.cli.episode import Episode
@@ -44,7 +45,7 @@ class Clock:
         self.now += seconds
 
 
-class MadeEnv:
+class MadeEnv(gym.Env):
     """An environment that makes its things in the fake account, and fails where it is told."""
 
     definition = DEFINITION
