@@ -43,7 +43,7 @@ class FluidBatch:
         interval_s: Seconds of a step.
         time_scale: Modelled seconds in one second.
         parameters: What the target is like, or a spread, of which each episode draws one: that
-            costs a table an episode, a quarter of a millisecond; left out, the defaults.
+            costs a table an episode, a tenth of a millisecond; left out, the defaults.
 
     Raises:
         DefinitionError: Another simulator, or a control or metric that the web app does not have.
