@@ -33,7 +33,8 @@ def compiled(function: F) -> F:
     kept, every process compiles anew; a ``RuntimeWarning`` says so, once. Any number of processes
     may compile and keep the same function at once.
     """
-    made: Any = numba.njit(error_model="numpy")(function)
+    # Nobody calls it from C: a way in from there would be a twelfth of the time to compile.
+    made: Any = numba.njit(error_model="numpy", no_cfunc_wrapper=True)(function)
     if hasattr(made, "_cache"):  # not with NUMBA_DISABLE_JIT
         try:
             made._cache = _Kept(function)  # noqa: SLF001 - numba has no public way to it

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra_gym.errors import SettingsError
@@ -66,6 +66,7 @@ def test_the_end_is_a_queue_of_more_than_ten_times_the_highest_influx():
 numbers = st.floats(0, 1e6, allow_subnormal=False)
 
 
+@settings(deadline=None)  # the first example may compile
 @given(
     instances=st.integers(1, 300),
     pending=st.integers(-400, 400),
