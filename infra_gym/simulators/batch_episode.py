@@ -217,7 +217,8 @@ def sort_for_choosing(jobs: Jobs, episode: Episode) -> None:
     first, last = episode.machine.counts[FIRST], episode.machine.counts[LAST]
     by_submit = first + np.argsort(jobs.submit[first:last], kind="mergesort")
     episode.shortest[:] = by_submit[np.argsort(jobs.requested[by_submit], kind="mergesort")]
-    episode.smallest[:] = by_submit[np.argsort(jobs.nodes[by_submit], kind="mergesort")]
+    nodes = jobs.nodes[by_submit].astype(np.float64)  # a sort is long to compile: one kind will do
+    episode.smallest[:] = by_submit[np.argsort(nodes, kind="mergesort")]
 
 
 @compiled
