@@ -21,6 +21,9 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Nobody calls from C: a way in from there would be a twelfth of the time to compile.
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True}
+
 _told: set[str] = set()
 """Troubles that this process has been told of: there is one for each of many functions."""
 
@@ -33,8 +36,7 @@ def compiled(function: F) -> F:
     kept, every process compiles anew; a ``RuntimeWarning`` says so, once. Any number of processes
     may compile and keep the same function at once.
     """
-    # Nobody calls it from C: a way in from there would be a twelfth of the time to compile.
-    made: Any = numba.njit(error_model="numpy", no_cfunc_wrapper=True)(function)
+    made: Any = numba.njit(**_OPTIONS)(function)
     if hasattr(made, "_cache"):  # not with NUMBA_DISABLE_JIT
         try:
             made._cache = _Kept(function)  # noqa: SLF001 - numba has no public way to it
