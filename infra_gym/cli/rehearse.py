@@ -121,8 +121,8 @@ def cluster_behind(
     from infra_gym.cli.consent import EXIT_NO, again, terminal_confirm
     from infra_gym.clouds.kubernetes_config import Kubeconfig
 
-    found = Kubeconfig.find(named)
-    file, access = found.files[0], found.access()
+    file = Kubeconfig.find(named).files[0]
+    access = Kubeconfig([file]).access()  # of several in KUBECONFIG, the fake account takes one
     cluster = f"The pods go to the cluster {access.server}, context {access.context} of {file}."
     if named is not None:
         output.note(cluster)

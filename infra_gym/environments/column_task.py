@@ -33,6 +33,7 @@ Masks = dict[str, NDArray[np.bool_]]
 _OWN = ("cost_usd", "cost_rate", "last_action", "out_of_bounds", "pending", "interval_s")
 """The task's own numbers."""
 _PAGE, _SHIFT = 512, 40
+"""In numbers of 8 bytes: a page, and how far a row lies from the one before beyond whole pages."""
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,8 @@ class _OrderlyEnd:
         self._process = 0
 
     def begin(self, farewell: Farewell) -> None:
+        if self._process != os.getpid():
+            self._open.clear()  # they are of the process that this one is a fork of
         self._open.add(farewell)
         self._process = os.getpid()
         self._replace(signal.SIG_DFL, self._leave)
@@ -124,7 +126,8 @@ class _OrderlyEnd:
                     signal.signal(number, new)
 
     def _leave(self, number: int, _frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a fork of the owner, with nothing to destroy
+        # Nothing to destroy: a fork of the owner, or somebody put this handler back later.
+        if os.getpid() != self._process or not self._open:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from infra_gym.errors import UsageError
 def write_whole(path: Path, text: str) -> None:
     """Write a text file in UTF-8, and make its folder if it is not there.
 
-    What UTF-8 has no bytes for (half a surrogate pair) becomes a question mark. Whatever
-    happens on the way, ``path`` is never half written. What is no regular file, such as
-    ``/dev/null``, is written into, not replaced.
+    What UTF-8 has no bytes for (half a surrogate pair) becomes a question mark. However the process
+    ends on the way, ``path`` is not half written, and it keeps its mode. What is no regular file,
+    such as ``/dev/null``, and a link, such as ``/dev/stdout``, is written into, not replaced.
 
     Raises:
         UsageError: The disk refuses.
@@ -23,15 +24,24 @@ def write_whole(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():
+        if path.is_symlink() or (path.exists() and not path.is_file()):
             path.write_bytes(data)
-            return
-        beside.write_bytes(data)
-        beside.replace(path)
+        else:
+            _replace(path, beside, data)
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise UsageError(
             f"{path} cannot be written: {error.strerror or error}.",
             next_command="name another place: --out PATH",
         ) from error
+
+
+def _replace(path: Path, beside: Path, data: bytes) -> None:
+    try:
+        beside.write_bytes(data)
+        if path.exists():
+            shutil.copymode(path, beside)
+        beside.replace(path)
+    except BaseException:  # Ctrl-C as well
+        with suppress(OSError):
+            beside.unlink()
+        raise

@@ -69,8 +69,8 @@ class Process:
     def run(self, deadline_s: float, read: Callable[[], None] | None = None) -> None:
         """Start it; call ``read`` every 20 ms until the end; stop it when time is up.
 
-        When ``read`` raises, or a KeyboardInterrupt comes, the process is stopped gently first; a
-        second KeyboardInterrupt kills it.
+        When ``read`` raises, or a signal does (KeyboardInterrupt, SystemExit), the process is
+        stopped gently first; a second one kills it.
         """
         try:
             threading.Thread(target=self._live, name="terraform", daemon=True).start()

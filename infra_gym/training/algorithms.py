@@ -78,8 +78,10 @@ def make_model(
 
 
 def _batch(most: int, rollout: int) -> int:
-    """The largest batch that cuts a rollout evenly: a short last one would count as much."""
-    return max(size for size in range(1, min(most, rollout) + 1) if rollout % size == 0)
+    """The largest batch that cuts a rollout evenly, for a short last one would count as much; if
+    only one of less than half the size does, the size that was asked for."""
+    most = min(most, rollout)
+    return next((size for size in range(most, most // 2, -1) if rollout % size == 0), most)
 
 
 def network_of(model: Any) -> Network:

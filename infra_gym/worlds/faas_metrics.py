@@ -144,7 +144,10 @@ class FaasMetrics:
     def values(self, counts: Counts) -> Column:
         """The metrics with one value, NaN where they had nothing to measure; shape (metrics,
         environments)."""
-        return np.array([number(counts) for number in self._numbers.values()], dtype=np.float64)
+        values = np.empty((len(self._numbers), len(counts.seconds)))
+        for row, number in zip(values, self._numbers.values(), strict=True):
+            row[:] = number(counts)
+        return values
 
     def by_label(self, replicas: Replicas, seconds: float) -> dict[str, dict[str, float]]:
         """The metrics with one value a replica, of one environment.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 
 import pytest
 
@@ -55,6 +56,20 @@ def test_when_the_last_is_closed_the_signals_are_as_before():
     second.cancel()
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+def test_a_handler_that_is_put_back_too_late_ends_nothing_in_order(farewell):
+    pid = os.fork()
+    if pid == 0:  # what its parent has open is not its own
+        place = Place("sim", "tests", "env", 15.0, 4.0, DEFINITION.workload)
+        own = Farewell(DEFINITION.id, place, BreakableWorld())
+        ours = signal.getsignal(signal.SIGTERM)
+        own.cancel()
+        signal.signal(signal.SIGTERM, ours)
+        with suppress(SystemExit):
+            os.kill(os.getpid(), signal.SIGTERM)
+        os._exit(1)
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGTERM
 
 
 @pytest.mark.parametrize("own", [signal.SIG_IGN, lambda *_: None], ids=["ignored", "handled"])

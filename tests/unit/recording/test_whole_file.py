@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 
 import pytest
@@ -44,6 +45,17 @@ def test_what_is_no_file_is_written_into(tmp_path):
     finally:
         os.close(descriptor)
     assert pipe.is_fifo()
+
+
+def test_a_link_stays_one_and_a_file_keeps_its_mode(tmp_path):
+    (tmp_path / "file").write_text("before")
+    (tmp_path / "file").chmod(0o600)
+    (tmp_path / "link").symlink_to("file")
+    for name in ("link", "file"):
+        write_whole(tmp_path / name, name)
+        assert (tmp_path / "file").read_text() == name
+        assert (tmp_path / "link").is_symlink()
+        assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
 
 
 def test_half_a_surrogate_pair_costs_nothing_else(tmp_path):
