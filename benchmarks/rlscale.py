@@ -32,6 +32,12 @@ from infra_gym.evaluation.statistics import interval
 from infra_gym.workloads.splits import complete, loads_of
 
 ENVIRONMENT = "SimpleK8sWebApp-v0"
+_RECIPE = {
+    "environments": 8, "rollout": 256, "batch": 64, "epochs": 10, "learning_rate": 3e-4,
+    "reward_unit": 0.001, "reward_limit": 20.0,
+}  # fmt: skip
+"""50,000 steps make one rollout of the environment's own recipe, from which nothing is learnt: these
+are Stable-Baselines3's numbers for PPO, and rewards as in reproduce.py."""
 _GRID = [(high, share, patience) for high in (0.3, 0.5, 0.7) for share in (0.5, 0.8)
          for patience in (1, 5)]  # fmt: skip
 
@@ -101,9 +107,10 @@ def trained(
     arguments: argparse.Namespace, algorithm: str, name: str, load: Mapping[str, Any]
 ) -> list[Path]:
     """Models of one algorithm on one load; those that are there already are kept."""
-    from infra_gym.training import Plan, train
+    from infra_gym.training import Plan, recipe_for, train
 
-    models = []
+    _, suited = recipe_for(ENVIRONMENT, algorithm)  # type: ignore[arg-type]  # checked there
+    recipe, models = suited.model_copy(update=_RECIPE), []
     for seed in range(1, arguments.seeds + 1):
         folder = arguments.folder / algorithm / name / f"seed-{seed}"
         models.append(folder / "model.zip")
@@ -114,6 +121,7 @@ def trained(
                 seed=seed,
                 steps=arguments.steps,
                 workloads=[load],
+                recipe=recipe,
             )
             train(plan, folder)
     return models
