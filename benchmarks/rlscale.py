@@ -36,8 +36,8 @@ _RECIPE = {
     "environments": 8, "rollout": 256, "batch": 64, "epochs": 10, "learning_rate": 3e-4,
     "reward_unit": 0.001, "reward_limit": 20.0,
 }  # fmt: skip
-"""50,000 steps make one rollout of the environment's own recipe, from which nothing is learnt: these
-are Stable-Baselines3's numbers for PPO, and rewards as in reproduce.py."""
+"""50,000 steps make one rollout of the environment's own recipe, from which nothing is learnt. These
+are Stable-Baselines3's numbers for PPO; the rewards are as in reproduce.py."""
 _GRID = [(high, share, patience) for high in (0.3, 0.5, 0.7) for share in (0.5, 0.8)
          for patience in (1, 5)]  # fmt: skip
 
