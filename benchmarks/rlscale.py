@@ -36,7 +36,7 @@ _RECIPE = {
     "environments": 8, "rollout": 256, "batch": 64, "epochs": 10, "learning_rate": 3e-4,
     "reward_unit": 0.001, "reward_limit": 20.0,
 }  # fmt: skip
-"""50,000 steps make one rollout of the environment's own recipe, from which nothing is learnt. These
+"""50,000 steps make one rollout of the environment's own recipe: nothing is learnt from it. These
 are Stable-Baselines3's numbers for PPO; the rewards are as in reproduce.py."""
 _GRID = [(high, share, patience) for high in (0.3, 0.5, 0.7) for share in (0.5, 0.8)
          for patience in (1, 5)]  # fmt: skip
