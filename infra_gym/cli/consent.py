@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from infra_gym.cost import Estimate
     from infra_gym.stack import Stack
 
-EXIT_NO = 1
+_EXIT_NO = 1
 _BEFORE_AND_AFTER = "18 minutes (assumed, never measured)"
 
 
@@ -110,18 +110,51 @@ def ask(
     if yes:
         output.note(cost)
         return True
-    confirm = confirm or terminal_confirm()
-    if confirm is None:
-        raise UsageError(
-            f"{cost}\nNobody has said yes to that, and nothing was made.",
-            next_command=f"{again()} --yes\n"
-            "To look first, for nothing: infra-gym cost ID, or infra-gym rehearse ID",
-        )
-    output.aside.print(cost, markup=False, highlight=False, soft_wrap=True)
-    if not confirm("Make it, and be billed until it is destroyed?"):
-        output.note("Nothing was made.")
-        raise typer.Exit(EXIT_NO)
+    put(
+        output,
+        cost,
+        "Make it, and be billed until it is destroyed?",
+        unasked="Nobody has said yes to that",
+        next_command=f"{again()} --yes\n"
+        "To look first, for nothing: infra-gym cost ID, or infra-gym rehearse ID",
+        confirm=confirm,
+    )
     return True
+
+
+def put(
+    output: Output,
+    what: str,
+    question: str,
+    *,
+    unasked: str,
+    next_command: str,
+    no: str = "Nothing was made.",
+    confirm: Callable[[str], bool] | None = None,
+) -> None:
+    """Go on only after a yes.
+
+    Args:
+        output: Where to say it.
+        what: What it is about, before the question.
+        question: Answered by yes or no.
+        unasked: Why it cannot go on where nobody can be asked.
+        next_command: What to type there.
+        no: What is said after a no.
+        confirm: How to ask; default: on the terminal, if there is one.
+
+    Raises:
+        UsageError: Nobody can be asked.
+        typer.Exit: The user says no.
+    """
+    if confirm is None and sys.stdin.isatty() and sys.stderr.isatty():
+        confirm = _confirm
+    if confirm is None:
+        raise UsageError(f"{what}\n{unasked}, and nothing was made.", next_command=next_command)
+    output.aside.print(what, markup=False, highlight=False, soft_wrap=True)
+    if not confirm(question):
+        output.note(no)
+        raise typer.Exit(_EXIT_NO)
 
 
 def summary_of(identifier: str) -> str:
@@ -173,11 +206,6 @@ def _refuse_too_small(found: Estimate, budget_usd: float | None) -> None:
             f"about ${needed:.4f}, if they take {_BEFORE_AND_AFTER}.",
             next_command="a larger --budget-usd, or INFRA_GYM_BUDGET_USD",
         )
-
-
-def terminal_confirm() -> Callable[[str], bool] | None:
-    """How to ask a question on the terminal; ``None`` where there is none."""
-    return _confirm if sys.stdin.isatty() and sys.stderr.isatty() else None
 
 
 def again() -> str:

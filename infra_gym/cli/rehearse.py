@@ -19,7 +19,7 @@ import typer
 
 from infra_gym.cli.options import EpisodeSteps, Identifier, Interval
 from infra_gym.cli.output import Output, command, styled, table
-from infra_gym.errors import ClusterError, InfraGymError, MissingProgramError, UsageError
+from infra_gym.errors import ClusterError, InfraGymError, MissingProgramError
 
 if TYPE_CHECKING:
     from infra_gym.testing.digitalocean import FakeDigitalOcean, Resource
@@ -118,7 +118,7 @@ def cluster_behind(
         UsageError: None was named, and nobody can be asked.
         typer.Exit: The user says no.
     """
-    from infra_gym.cli.consent import EXIT_NO, again, terminal_confirm
+    from infra_gym.cli.consent import again, put
     from infra_gym.clouds.kubernetes_config import Kubeconfig
 
     file = Kubeconfig.find(named).files[0]
@@ -127,17 +127,16 @@ def cluster_behind(
     if named is not None:
         output.note(cluster)
         return file
-    confirm = confirm or terminal_confirm()
-    if confirm is None:
-        raise UsageError(
-            f"{cluster}\nNobody has named it, and nothing was made.",
-            next_command=f"{again()} --kubeconfig {shlex.quote(str(file))}\n"
-            "or a cluster to try things on, such as kind's (make kind): --kubeconfig FILE",
-        )
-    output.aside.print(cluster, markup=False, highlight=False, soft_wrap=True)
-    if not confirm("Is that one to try things on?"):
-        output.note("Nothing was made. Another: --kubeconfig FILE, such as kind's (make kind).")
-        raise typer.Exit(EXIT_NO)
+    put(
+        output,
+        cluster,
+        "Is that one to try things on?",
+        unasked="Nobody has named it",
+        next_command=f"{again()} --kubeconfig {shlex.quote(str(file))}\n"
+        "or a cluster to try things on, such as kind's (make kind): --kubeconfig FILE",
+        no="Nothing was made. Another: --kubeconfig FILE, such as kind's (make kind).",
+        confirm=confirm,
+    )
     return file
 
 
