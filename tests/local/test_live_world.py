@@ -120,6 +120,16 @@ def test_an_action_becomes_a_process_and_its_work_a_reward(env, data_folder):
 
 
 @on_one_stack
+def test_every_panel_of_its_dashboard_has_data(env, panel_values):
+    act(env, 1)
+    shown = panel_values(env)
+    assert len(shown) > 10
+    assert [title for title, values in shown.items() if not values] == []
+    assert max(shown["ready"]) >= 2
+    assert max(shown["replica started"]) < 600, "an age, not a moment"
+
+
+@on_one_stack
 def test_a_replica_that_dies_is_seen_and_comes_back(env, data_folder):
     address, process = max(heaters(env, data_folder).items())
     process.send_signal(signal.SIGKILL)
