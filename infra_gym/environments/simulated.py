@@ -192,7 +192,7 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         self._last = outcome
         terminations = np.zeros(self.num_envs, dtype=np.bool_)
         return (
-            outcome.observations.copy(),
+            outcome.observations,
             rewards.copy(),
             terminations,
             truncations,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.expressions import Operation
-from infra_gym.simulators.compilation import compiled
+from infra_gym.simulators.compilation import compiled, uncounted
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -58,7 +58,7 @@ class Programs(NamedTuple):
     depth: int
 
 
-@compiled
+@uncounted
 def move(
     chosen: Integers,
     changes: Integers,
@@ -116,7 +116,7 @@ def evaluate(programs: Programs, numbers: Floats, missing: NDArray[np.bool_]) ->
                 numbers[row, first + slot] = otherwise if nothing else value
 
 
-@compiled
+@uncounted
 def _run(  # noqa: C901 - a table
     operation: int,
     argument: float,
@@ -129,7 +129,8 @@ def _run(  # noqa: C901 - a table
     """One instruction for ``size`` environments from the ``first`` on; returns how many columns are
     on the stack then."""
     if operation == _NUMBER:
-        stack[top, :size] = argument
+        for slot in range(size):
+            stack[top, slot] = argument
         return top + 1
     if operation == _NAME:
         row = int(argument)
@@ -200,7 +201,7 @@ def _compared(operation: int, a: float, b: float) -> float:
     return 1.0 if holds else 0.0
 
 
-@compiled
+@uncounted
 def observe(
     numbers: Floats,
     before: Floats,
@@ -225,8 +226,11 @@ def observe(
         last = min(first + _BLOCK, observations.shape[0])
         for entry in range(rows.size):
             row, lowest, highest = rows[entry], low[entry], high[entry]
-            for place in range(first, last):
-                value = numbers[row, place]
-                if changes[entry]:
-                    value -= before[row, place]
-                observations[place, entry] = min(max(np.float32(value), lowest), highest)
+            if changes[entry]:
+                for place in range(first, last):
+                    value = np.float32(numbers[row, place] - before[row, place])
+                    observations[place, entry] = min(max(value, lowest), highest)
+            else:
+                for place in range(first, last):
+                    value = np.float32(numbers[row, place])
+                    observations[place, entry] = min(max(value, lowest), highest)

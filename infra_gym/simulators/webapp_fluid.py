@@ -25,7 +25,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from infra_gym.simulators.compilation import compiled, inlined
+from infra_gym.simulators.compilation import compiled, inlined, uncounted, unlocked
 from infra_gym.simulators.webapp_fluid_measures import measure_block
 from infra_gym.simulators.webapp_fluid_queue import (
     BLOCKED,
@@ -196,7 +196,7 @@ def _spread(requests: float, position: float, table: Array, within: Array, slot:
     way = position - row
     here, there = requests * (1 - way), requests * way
     for bound in range(table.shape[1] - WITHIN):
-        within[slot, bound] += (
+        within[bound, slot] += (
             here * table[row, WITHIN + bound] + there * table[row + 1, WITHIN + bound]
         )
     return float(here * table[row, TIMEOUTS] + there * table[row + 1, TIMEOUTS])
@@ -246,10 +246,10 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
     changes = wanted != int(states[place, WANTED])
     before = accounted = states[place, FLYING]
     timeouts = busy_s = 0.0
-    for code in range(totals.shape[1]):
-        totals[slot, code] = 0.0
-    for bound in range(within.shape[1]):
-        within[slot, bound] = 0.0
+    for code in range(totals.shape[0]):
+        totals[code, slot] = 0.0
+    for bound in range(within.shape[0]):
+        within[bound, slot] = 0.0
     now_s, span = begin_s, 0
     mean, highest = 0.0, 0.0
     for each in range(first, first + SPANS):
@@ -294,7 +294,7 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
                 busy_s += _drain(states, place, span_s, rules)
             position, leaving = states[place, POSITION], states[place, LEAVING]
             if ready == 0:
-                totals[slot, REFUSED] += came
+                totals[REFUSED, slot] += came
                 timeouts += _spread(before, position, table, within, slot)
                 states[place, FLYING] = leaving
             else:
@@ -305,12 +305,12 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
                 accepted = (after - inside + span_s * served) * ready
                 if accepted > came * (1 - 1e-9):
                     accepted = came
-                totals[slot, FULL] += came - accepted
+                totals[FULL, slot] += came - accepted
                 flying = _between(table, row, way, FLYING_EACH) * ready + leaving
                 busy_s += ready * served * span_s * rules[SERVICE_TIME] / rules[SLOTS]
                 if flying > rules[MAX_IN_FLIGHT]:
                     dropped = min(flying - rules[MAX_IN_FLIGHT], accepted)
-                    totals[slot, DROPPED] += dropped
+                    totals[DROPPED, slot] += dropped
                     accepted, flying, after = (
                         accepted - dropped,
                         flying - dropped,
@@ -331,10 +331,12 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
     states[place, TICK], states[place, BUSY] = tick + 1, busy_s
     states[place, FLYING] = min(states[place, FLYING], accounted)
     ended = 1 - states[place, FLYING] / accounted if accounted > 0 else 0.0
-    totals[slot, TIMEOUT] = timeouts * ended
-    totals[slot, OK] = accounted * ended - totals[slot, TIMEOUT]
-    for bound in range(within.shape[1]):
-        within[slot, bound] *= ended
+    totals[TIMEOUT, slot] = timeouts * ended
+    totals[OK, slot] = accounted * ended - totals[TIMEOUT, slot]
+    last = within.shape[0] - 1
+    for bound in range(last):
+        within[bound, slot] *= ended
+    within[last, slot] = totals[OK, slot]
 
 
 @compiled
@@ -350,11 +352,11 @@ def _measure(
     values: Array,
 ) -> None:
     """What is told of some environments; ``totals`` and ``within`` have a row for each."""
-    gauges, seconds = np.empty((places.size, 4)), np.empty(places.size)
+    gauges, seconds = np.empty((4, places.size)), np.empty(places.size)
     for slot in range(places.size):
         place = places[slot]
-        gauges[slot, 0], gauges[slot, 1] = states[place, BUSY], states[place, FLYING]
-        gauges[slot, 2], gauges[slot, 3] = states[place, EXISTING], states[place, READY]
+        gauges[0, slot], gauges[1, slot] = states[place, BUSY], states[place, FLYING]
+        gauges[2, slot], gauges[3, slot] = states[place, EXISTING], states[place, READY]
         tick = states[place, TICK]
         seconds[slot] = tick * rules[INTERVAL] - max(0.0, tick - 1) * rules[INTERVAL]
     low = int(rules[LOW])
@@ -376,16 +378,37 @@ def begin_all(
     """Begin an episode of each of ``places``, with so many replicas; see :func:`step_all`."""
     for place in places:
         begin(states, place, replicas)
-    totals = np.zeros((places.size, buckets.size))
-    within = np.zeros((places.size, tables.shape[2] - WITHIN))
+    totals = np.zeros((buckets.size, places.size))
+    within = np.zeros((tables.shape[2] - WITHIN + 1, places.size))
     _measure(states, places, rules[0], metrics, bounds_s, buckets, totals, within, values)
 
 
-@compiled
+@uncounted
+def _flow_block(
+    states: Array,
+    places: NDArray[np.int64],
+    wanted: NDArray[np.int64],
+    rates: NDArray[np.float32],
+    rules: Array,
+    tables: Array,
+    guesses: NDArray[np.int64],
+    totals: Array,
+    within: Array,
+) -> None:
+    for slot in range(places.size):
+        place = places[slot]
+        kind = place if tables.shape[0] > 1 else 0
+        flow(
+            states, place, wanted[place], rates, rules[kind], tables[kind], guesses,
+            totals, within, slot,
+        )  # fmt: skip
+
+
+@unlocked
 def step_all(
     states: Array,
+    awake: NDArray[np.int64],
     wanted: NDArray[np.int64],
-    idle: NDArray[np.bool_],
     rates: NDArray[np.float32],
     rules: Array,
     tables: Array,
@@ -395,23 +418,16 @@ def step_all(
     buckets: NDArray[np.int64],
     values: Array,
 ) -> None:
-    """A step of each environment that is not ``idle``, with ``wanted`` replicas in each.
+    """A step of each environment that is ``awake``; ``wanted`` are the replicas of all.
 
     ``rules`` and ``tables`` are those of each environment, or of all: their first axis has an entry
     for each, or one. The interval and the first known bound are the same in all entries. For the
     other arguments, see :func:`flow` and
     :func:`~infra_gym.simulators.webapp_fluid_measures.measure_block`.
     """
-    awake = np.flatnonzero(~idle)
-    totals = np.empty((_BLOCK, buckets.size))
-    within = np.empty((_BLOCK, tables.shape[2] - WITHIN))
+    totals = np.empty((buckets.size, _BLOCK))
+    within = np.empty((tables.shape[2] - WITHIN + 1, _BLOCK))
     for first in range(0, awake.size, _BLOCK):
         places = awake[first : first + _BLOCK]
-        for slot in range(places.size):
-            place = places[slot]
-            kind = place if tables.shape[0] > 1 else 0
-            flow(
-                states, place, wanted[place], rates, rules[kind], tables[kind], guesses,
-                totals, within, slot,
-            )  # fmt: skip
+        _flow_block(states, places, wanted, rates, rules, tables, guesses, totals, within)
         _measure(states, places, rules[0], metrics, bounds_s, buckets, totals, within, values)

@@ -18,6 +18,7 @@ from infra_gym.definitions.models import Definition
 from infra_gym.errors import SettingsError, UsageError
 from infra_gym.simulators import webapp_fluid as fluid
 from infra_gym.simulators import webapp_fluid_queue as theory
+from infra_gym.simulators.threads import in_parts
 from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.workloads import Workload
@@ -131,18 +132,22 @@ class FluidBatch:
         """Let an interval pass in each environment that is not ``idle``."""
         self._ticks += ~idle
         for buckets, members in self._alike():
-            fluid.step_all(
-                self._states,
-                replicas,
-                idle | ~members,
-                self._rates,
-                self._rules,
-                self._tables,
-                self._guesses,
-                self.measures.metrics,
-                self.measures.bounds_s,
-                buckets,
-                self._values,
+            awake = np.flatnonzero(members & ~idle)
+            in_parts(
+                len(awake),
+                lambda part, awake=awake, buckets=buckets: fluid.step_all(
+                    self._states,
+                    awake[part],
+                    replicas,
+                    self._rates,
+                    self._rules,
+                    self._tables,
+                    self._guesses,
+                    self.measures.metrics,
+                    self.measures.bounds_s,
+                    buckets,
+                    self._values,
+                ),
             )
 
     def read(self, rows: NDArray[np.float64], places: NDArray[np.int64] | None = None) -> Masks:
