@@ -14,12 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.expressions import Operation
-from infra_gym.simulators.compilation import compiled, uncounted
+from infra_gym.simulators.compilation import compiled, uncounted, unlocked
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 _BLOCK = 256
+_HOUR_S = 3600.0
+
+OWN = ("cost_usd", "cost_rate", "last_action", "out_of_bounds", "pending", "interval_s")
+"""The task's own numbers. Nothing is pending where changes are made at once."""
 
 KNOWN_OPERATIONS = frozenset(
     {
@@ -88,18 +92,67 @@ def move(
         moved[place] = now if keeps and wished != value else value
 
 
+@uncounted
+def give(
+    ticks: Integers,
+    interval_s: float,
+    controls: Integers,
+    paid: NDArray[np.bool_],
+    replica_usd_per_hour: float,
+    asked: Floats,
+    clipped: NDArray[np.bool_],
+    rows: Floats,
+    begin: int,
+    end: int,
+) -> None:
+    """The numbers that the task itself knows of some environments, before any expression.
+
+    Args:
+        ticks: Intervals since each one's reset.
+        interval_s: The length of one.
+        controls: Shape (controls, environments).
+        paid: Of which controls the values are replicas that are paid for.
+        replica_usd_per_hour: What a replica costs; for this and the lengths of intervals, see
+            :class:`~infra_gym.cost.Meter`.
+        asked: What each action asked of the first control, as a change.
+        clipped: Where actions led beyond the limits; shape (controls, environments).
+        rows: Filled: the controls, and after them the numbers in the order of :data:`OWN`; shape
+            (controls + own numbers, at least environments).
+        begin: The first of the environments.
+        end: The one after the last.
+    """
+    own, price = controls.shape[0], replica_usd_per_hour
+    for place in range(begin, end):
+        replicas, beyond = 0, False
+        for control in range(own):
+            value = controls[control, place]
+            rows[control, place] = value
+            replicas += value if paid[control] else 0
+            beyond |= clipped[control, place]
+        tick = ticks[place]
+        seconds = tick * interval_s - (tick - 1) * interval_s if tick > 0 else 0.0
+        rows[own, place] = replicas * price * seconds / _HOUR_S
+        rows[own + 1, place] = replicas * price * _HOUR_S / _HOUR_S
+        rows[own + 2, place], rows[own + 3, place] = asked[place], beyond
+        rows[own + 4, place], rows[own + 5, place] = 0.0, seconds
+
+
 @compiled
-def evaluate(programs: Programs, numbers: Floats, missing: NDArray[np.bool_]) -> None:
-    """Values of all expressions.
+def evaluate(
+    programs: Programs, numbers: Floats, missing: NDArray[np.bool_], begin: int, end: int
+) -> None:
+    """Values of all expressions for some environments.
 
     Args:
         programs: The expressions.
         numbers: Shape (rows, at least environments); the last rows are filled, one an expression.
         missing: Set where an expression has no value, shape (expressions, environments).
+        begin: The first of the environments.
+        end: The one after the last.
     """
     stack, given = np.empty((programs.depth, _BLOCK)), numbers.shape[0] - programs.ends.size
-    for first in range(0, missing.shape[1], _BLOCK):
-        last, instruction = min(first + _BLOCK, missing.shape[1]), 0
+    for first in range(begin, end, _BLOCK):
+        last, instruction = min(first + _BLOCK, end), 0
         for one in range(programs.ends.size):
             top = 0
             while instruction < programs.ends[one]:
@@ -202,28 +255,41 @@ def _compared(operation: int, a: float, b: float) -> float:
 
 
 @uncounted
-def observe(
+def tell(
     numbers: Floats,
     before: Floats,
+    terms: int,
+    rewards: Floats,
     rows: Integers,
     changes: NDArray[np.bool_],
     low: NDArray[np.float32],
     high: NDArray[np.float32],
     observations: NDArray[np.float32],
+    begin: int,
+    end: int,
 ) -> None:
-    """Observations, inside their bounds.
+    """Rewards and observations of some environments.
 
     Args:
         numbers: Shape (rows, at least environments).
         before: The same of the step before.
+        terms: How many rows are terms of the reward, from the last one back.
+        rewards: Filled with their sums, shape (environments,).
         rows: Which number each entry is.
         changes: Whether it is the change since the step before.
         low: Of each entry.
         high: Of each entry.
-        observations: Shape (environments, entries).
+        observations: Filled, inside the bounds; shape (environments, entries).
+        begin: The first of the environments.
+        end: The one after the last.
     """
-    for first in range(0, observations.shape[0], _BLOCK):
-        last = min(first + _BLOCK, observations.shape[0])
+    for first in range(begin, end, _BLOCK):
+        last = min(first + _BLOCK, end)
+        for place in range(first, last):
+            rewards[place] = 0.0
+        for term in range(numbers.shape[0] - terms, numbers.shape[0]):
+            for place in range(first, last):
+                rewards[place] += numbers[term, place]
         for entry in range(rows.size):
             row, lowest, highest = rows[entry], low[entry], high[entry]
             if changes[entry]:
@@ -234,3 +300,13 @@ def observe(
                 for place in range(first, last):
                     value = np.float32(numbers[row, place])
                     observations[place, entry] = min(max(value, lowest), highest)
+
+
+@unlocked
+def work_out(programs, numbers, missing, ticks, interval_s, controls, paid, price, asked, clipped, measured, before, terms, rewards, rows, changes, low, high, observations, begin, end):
+    given = numbers[measured:]
+    for first in range(begin, end, _BLOCK):
+        last = min(first + _BLOCK, end)
+        give(ticks, interval_s, controls, paid, price, asked, clipped, given, first, last)
+        evaluate(programs, numbers, missing, first, last)
+        tell(numbers, before, terms, rewards, rows, changes, low, high, observations, first, last)

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-import numba
+from numba.core.config import (  # type: ignore[attr-defined]  # made when it is imported
+    NUMBA_NUM_THREADS,
+)
 
-PART = 512
-"""Environments in a part: a thread spends ten times as long with them as it takes to ask for more."""
+PART = 1024
+"""Environments in a part: a thread is longer with them than it takes to wake another one."""
 
 
 def in_parts(size: int, work: Callable[[slice], object]) -> None:
@@ -23,6 +25,9 @@ def in_parts(size: int, work: Callable[[slice], object]) -> None:
     that is compiled to run beside Python's other threads
     (:func:`~infra_gym.simulators.compilation.unlocked`).
     """
+    if size < 2 * PART:
+        work(slice(0, size))
+        return
     parts = deque(slice(first, min(first + PART, size)) for first in range(0, size, PART))
 
     def take() -> None:
@@ -33,8 +38,7 @@ def in_parts(size: int, work: Callable[[slice], object]) -> None:
                 return
             work(part)
 
-    most = min(numba.config.NUMBA_NUM_THREADS, len(parts) // 2)
-    helping = [_threads().submit(take) for _ in range(most - 1)]
+    helping = [_threads().submit(take) for _ in range(min(NUMBA_NUM_THREADS, len(parts)) - 1)]
     try:
         take()
     finally:
@@ -46,7 +50,7 @@ def in_parts(size: int, work: Callable[[slice], object]) -> None:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(1, numba.config.NUMBA_NUM_THREADS - 1), "infra-gym-batch")
+    return ThreadPoolExecutor(max(1, NUMBA_NUM_THREADS - 1), "infra-gym-batch")
 
 
 os.register_at_fork(after_in_child=_threads.cache_clear)  # a forked process has no threads
