@@ -7,7 +7,7 @@ do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,7 @@ class ColumnOutcome:
         terms: The reward's named terms.
         numbers: A row for each metric, and one for each term; they may be longer than there are
             environments.
+        before: The numbers of the interval before; its own, where there was none.
         missing: Where a formula or term had no value; shape (formulas and terms, environments).
         metrics: The rows by name: measured, the controls, the task's own, computed.
         empty: Metrics that somewhere had their declared value because there was nothing to
@@ -71,6 +72,7 @@ class ColumnOutcome:
     rewards: Column
     terms: Columns
     numbers: Column
+    before: Column
     missing: NDArray[np.bool_]
     metrics: Columns
     empty: Masks
@@ -80,6 +82,7 @@ class ColumnOutcome:
         self.observations[places] = part.observations
         self.rewards[places] = part.rewards
         self.numbers[:, places] = part.numbers[:, : len(places)]
+        self.before[:, places] = self.numbers[:, places]
         for name in self.empty.keys() | part.empty.keys():
             mask = self.empty.setdefault(name, np.zeros(len(self.rewards), dtype=np.bool_))
             mask[places] = part.empty.get(name, False)
@@ -133,7 +136,10 @@ class ColumnTask:
         self._programs = self._compile()
         rows = [self._names.index(entry.metric) for entry in definition.observations]
         changes = [entry.change for entry in definition.observations]
-        self._entries = np.array(rows), np.array(changes, dtype=np.bool_)
+        space = self.single_observation_space
+        self._entries = compiled.Entries(
+            np.array(rows), np.array(changes, dtype=np.bool_), space.low, space.high
+        )
 
     def moves(self, actions: Any, current: NDArray[np.int64]) -> ColumnMoves:
         """The controls after ``actions``.
@@ -152,17 +158,23 @@ class ColumnTask:
             )  # fmt: skip
         return ColumnMoves(controls, asked[0], clipped)
 
-    def outcome(self, number: int) -> ColumnOutcome:
-        """Room for the outcome of so many environments."""
+    def outcome(self, number: int, before: ColumnOutcome | None = None) -> ColumnOutcome:
+        """Room for the outcome of so many environments.
+
+        Args:
+            number: How many.
+            before: The interval before; ``None``: there was none, so that nothing has changed.
+        """
         # Rows of 4096 numbers would all begin at the same place of the processor's caches.
         shift = (_SHIFT - number) % _PAGE if number >= _PAGE else 0
         numbers = np.empty((len(self._names) + len(self._terms), number + shift))
         rows = numbers[:, :number]
         return ColumnOutcome(
-            observations=np.empty((number, len(self._entries[0])), dtype=np.float32),
+            observations=np.empty((number, len(self._entries.rows)), dtype=np.float32),
             rewards=np.empty(number),
             terms=dict(zip(self._terms, rows[len(self._names) :], strict=True)),
             numbers=numbers,
+            before=numbers if before is None else before.numbers,
             missing=np.zeros((len(self._every), number), dtype=np.bool_),
             metrics=dict(zip(self._names, rows, strict=False)),
             empty={},
@@ -176,7 +188,6 @@ class ColumnTask:
         self,
         outcome: ColumnOutcome,
         moves: ColumnMoves,
-        before: ColumnOutcome | None,
         ticks: NDArray[np.int64],
         interval_s: float,
         part: slice,
@@ -187,18 +198,36 @@ class ColumnTask:
         Args:
             outcome: Filled; its measured metrics are known.
             moves: Of all environments.
-            before: The interval before; ``None``: there was none, so that nothing has changed.
             ticks: Intervals since each one's reset.
             interval_s: The interval's length on the world's clock.
             part: Of all environments.
         """
         numbers, begin, end = outcome.numbers, part.start, part.stop
-        earlier = numbers if before is None else before.numbers
-        space = self.single_observation_space
-        compiled.work_out(self._programs, numbers, outcome.missing, ticks, interval_s, moves.controls, self._paid, self._price, moves.last_action,
-            moves.clipped, self._measured, earlier, len(self._terms), outcome.rewards, *self._entries,
-            space.low, space.high, outcome.observations, begin, end,
-        )
+        given = compiled.Given(
+            ticks, interval_s, moves.controls, self._paid, self._price, moves.last_action,
+            moves.clipped, self._measured,
+        )  # fmt: skip
+        told = self._told(outcome)
+        if self._programs is None:
+            compiled.give(given, numbers, begin, end)
+            self._evaluate(outcome, part)
+            compiled.tell(numbers, *told, begin, end)
+        else:
+            compiled.work_out(given, self._programs, numbers, outcome.missing, *told, begin, end)
+
+    def again(self, outcome: ColumnOutcome) -> ColumnOutcome:
+        """The same with observations of its own: those that it had are somebody else's."""
+        fresh = replace(outcome, observations=np.empty_like(outcome.observations))
+        compiled.tell(fresh.numbers, *self._told(fresh), 0, len(fresh.rewards))
+        return fresh
+
+    def _told(
+        self, outcome: ColumnOutcome
+    ) -> tuple[Column, int, compiled.Entries, Column, NDArray[np.float32]]:
+        """From what and into what rewards and observations are told."""
+        return (
+            outcome.before, len(self._terms), self._entries, outcome.rewards, outcome.observations
+        )  # fmt: skip
 
     def finish(self, outcome: ColumnOutcome) -> None:
         """Say where formulas had their ``empty`` value.

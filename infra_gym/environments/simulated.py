@@ -155,9 +155,10 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             check_first(mask)
         self._generators.seed(wanted := seeds(seed, self.num_envs), np.flatnonzero(mask))
         moves = self._still(self.num_envs)
-        self._last = self._begin(np.flatnonzero(mask), self._last, moves, wanted)
+        last = None if self._last is None else self._task.again(self._last)
+        self._last = self._begin(np.flatnonzero(mask), last, moves, wanted)
         infos = self._infos(self._last, moves, shown=mask, begun=mask) if self._info else {}
-        return self._last.observations.copy(), infos
+        return self._last.observations, infos
 
     def step(
         self, actions: ArrayLike
@@ -191,11 +192,8 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             infos |= self._infos(outcome, moves, shown=every, begun=begun)
         self._last = outcome
         terminations = np.zeros(self.num_envs, dtype=np.bool_)
-        observations = outcome.observations
-        if self._autoreset == AutoresetMode.DISABLED:  # a reset of some returns the others' again
-            observations = observations.copy()
         return (
-            observations,
+            outcome.observations,
             rewards.copy(),
             terminations,
             truncations,
@@ -232,7 +230,7 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         whole = slice(0, len(places))
         part.empty.update(self._world.read(self._task.measured(part, whole), places))
         now = np.zeros(len(places), dtype=np.int64)
-        self._task.work_out(part, still, None, now, self.place.interval_s, whole)
+        self._task.work_out(part, still, now, self.place.interval_s, whole)
         self._task.finish(part)
         part.rewards[:] = 0.0
         moves.overwrite(places, still)
@@ -243,15 +241,13 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
 
     def _advance(self, moves: ColumnMoves, idle: Mask) -> ColumnOutcome:
         """Let an interval pass in each environment that is not ``idle``."""
-        outcome, empty = self._task.outcome(self.num_envs), []
+        outcome, empty = self._task.outcome(self.num_envs, self._last), []
 
         def work_out(part: slice) -> None:
             masks = self._world.read(self._task.measured(outcome, part), part)
             if masks:
                 empty.append((part, masks))
-            self._task.work_out(
-                outcome, moves, self._last, self._world.ticks, self.place.interval_s, part
-            )
+            self._task.work_out(outcome, moves, self._world.ticks, self.place.interval_s, part)
 
         self._world.step(moves.controls[self._replicas], idle, work_out)
         for part, masks in empty:

@@ -62,6 +62,47 @@ class Programs(NamedTuple):
     depth: int
 
 
+class Given(NamedTuple):
+    """What a task knows of its environments before any expression.
+
+    Attributes:
+        ticks: Intervals since each one's reset.
+        interval_s: The length of one.
+        controls: Shape (controls, environments).
+        paid: Of which controls the values are replicas that are paid for.
+        replica_usd_per_hour: What one costs; for this and the length of an interval, see
+            :class:`~infra_gym.cost.Meter`.
+        asked: What each action asked of the first control, as a change.
+        clipped: Where actions led beyond the limits; shape (controls, environments).
+        row: Of the first of these numbers.
+    """
+
+    ticks: Integers
+    interval_s: float
+    controls: Integers
+    paid: NDArray[np.bool_]
+    replica_usd_per_hour: float
+    asked: Floats
+    clipped: NDArray[np.bool_]
+    row: int
+
+
+class Entries(NamedTuple):
+    """What is observed.
+
+    Attributes:
+        rows: Which number each entry is.
+        changes: Whether it is the change since the step before.
+        low: The lowest that each may be.
+        high: The highest.
+    """
+
+    rows: Integers
+    changes: NDArray[np.bool_]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+
+
 @uncounted
 def move(
     chosen: Integers,
@@ -93,48 +134,31 @@ def move(
 
 
 @uncounted
-def give(
-    ticks: Integers,
-    interval_s: float,
-    controls: Integers,
-    paid: NDArray[np.bool_],
-    replica_usd_per_hour: float,
-    asked: Floats,
-    clipped: NDArray[np.bool_],
-    rows: Floats,
-    begin: int,
-    end: int,
-) -> None:
-    """The numbers that the task itself knows of some environments, before any expression.
+def give(given: Given, numbers: Floats, begin: int, end: int) -> None:
+    """The numbers of some environments that the task knows before any expression.
 
     Args:
-        ticks: Intervals since each one's reset.
-        interval_s: The length of one.
-        controls: Shape (controls, environments).
-        paid: Of which controls the values are replicas that are paid for.
-        replica_usd_per_hour: What a replica costs; for this and the lengths of intervals, see
-            :class:`~infra_gym.cost.Meter`.
-        asked: What each action asked of the first control, as a change.
-        clipped: Where actions led beyond the limits; shape (controls, environments).
-        rows: Filled: the controls, and after them the numbers in the order of :data:`OWN`; shape
-            (controls + own numbers, at least environments).
+        given: What it knows them from.
+        numbers: Shape (rows, at least environments); filled from row ``given.row`` on: the
+            controls, and after them :data:`OWN`.
         begin: The first of the environments.
         end: The one after the last.
     """
-    own, price = controls.shape[0], replica_usd_per_hour
+    row, price = given.row, given.replica_usd_per_hour
+    own = row + given.controls.shape[0]
     for place in range(begin, end):
         replicas, beyond = 0, False
-        for control in range(own):
-            value = controls[control, place]
-            rows[control, place] = value
-            replicas += value if paid[control] else 0
-            beyond |= clipped[control, place]
-        tick = ticks[place]
-        seconds = tick * interval_s - (tick - 1) * interval_s if tick > 0 else 0.0
-        rows[own, place] = replicas * price * seconds / _HOUR_S
-        rows[own + 1, place] = replicas * price * _HOUR_S / _HOUR_S
-        rows[own + 2, place], rows[own + 3, place] = asked[place], beyond
-        rows[own + 4, place], rows[own + 5, place] = 0.0, seconds
+        for control in range(given.controls.shape[0]):
+            value = given.controls[control, place]
+            numbers[row + control, place] = value
+            replicas += value if given.paid[control] else 0
+            beyond |= given.clipped[control, place]
+        tick = given.ticks[place]
+        seconds = tick * given.interval_s - (tick - 1) * given.interval_s if tick > 0 else 0.0
+        numbers[own, place] = replicas * price * seconds / _HOUR_S
+        numbers[own + 1, place] = replicas * price * _HOUR_S / _HOUR_S
+        numbers[own + 2, place], numbers[own + 3, place] = given.asked[place], beyond
+        numbers[own + 4, place], numbers[own + 5, place] = 0.0, seconds
 
 
 @compiled
@@ -259,11 +283,8 @@ def tell(
     numbers: Floats,
     before: Floats,
     terms: int,
+    entries: Entries,
     rewards: Floats,
-    rows: Integers,
-    changes: NDArray[np.bool_],
-    low: NDArray[np.float32],
-    high: NDArray[np.float32],
     observations: NDArray[np.float32],
     begin: int,
     end: int,
@@ -274,39 +295,46 @@ def tell(
         numbers: Shape (rows, at least environments).
         before: The same of the step before.
         terms: How many rows are terms of the reward, from the last one back.
-        rewards: Filled with their sums, shape (environments,).
-        rows: Which number each entry is.
-        changes: Whether it is the change since the step before.
-        low: Of each entry.
-        high: Of each entry.
+        entries: What is observed.
+        rewards: Filled with the terms' sums, shape (environments,).
         observations: Filled, inside the bounds; shape (environments, entries).
         begin: The first of the environments.
         end: The one after the last.
     """
-    for first in range(begin, end, _BLOCK):
-        last = min(first + _BLOCK, end)
-        for place in range(first, last):
-            rewards[place] = 0.0
-        for term in range(numbers.shape[0] - terms, numbers.shape[0]):
-            for place in range(first, last):
-                rewards[place] += numbers[term, place]
-        for entry in range(rows.size):
-            row, lowest, highest = rows[entry], low[entry], high[entry]
-            if changes[entry]:
-                for place in range(first, last):
-                    value = np.float32(numbers[row, place] - before[row, place])
-                    observations[place, entry] = min(max(value, lowest), highest)
-            else:
-                for place in range(first, last):
-                    value = np.float32(numbers[row, place])
-                    observations[place, entry] = min(max(value, lowest), highest)
+    for place in range(begin, end):
+        rewards[place] = 0.0
+    for term in range(numbers.shape[0] - terms, numbers.shape[0]):
+        for place in range(begin, end):
+            rewards[place] += numbers[term, place]
+    for entry in range(entries.rows.size):
+        row, lowest, highest = entries.rows[entry], entries.low[entry], entries.high[entry]
+        if entries.changes[entry]:
+            for place in range(begin, end):
+                value = np.float32(numbers[row, place] - before[row, place])
+                observations[place, entry] = min(max(value, lowest), highest)
+        else:
+            for place in range(begin, end):
+                value = np.float32(numbers[row, place])
+                observations[place, entry] = min(max(value, lowest), highest)
 
 
 @unlocked
-def work_out(programs, numbers, missing, ticks, interval_s, controls, paid, price, asked, clipped, measured, before, terms, rewards, rows, changes, low, high, observations, begin, end):
-    given = numbers[measured:]
+def work_out(
+    given: Given,
+    programs: Programs,
+    numbers: Floats,
+    missing: NDArray[np.bool_],
+    before: Floats,
+    terms: int,
+    entries: Entries,
+    rewards: Floats,
+    observations: NDArray[np.float32],
+    begin: int,
+    end: int,
+) -> None:
+    """:func:`give`, :func:`evaluate` and :func:`tell` in one, by blocks that fit a near cache."""
     for first in range(begin, end, _BLOCK):
         last = min(first + _BLOCK, end)
-        give(ticks, interval_s, controls, paid, price, asked, clipped, given, first, last)
+        give(given, numbers, first, last)
         evaluate(programs, numbers, missing, first, last)
-        tell(numbers, before, terms, rewards, rows, changes, low, high, observations, first, last)
+        tell(numbers, before, terms, entries, rewards, observations, first, last)

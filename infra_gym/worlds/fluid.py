@@ -18,13 +18,13 @@ from infra_gym.definitions.models import Definition
 from infra_gym.errors import SettingsError, UsageError
 from infra_gym.simulators import webapp_fluid as fluid
 from infra_gym.simulators import webapp_fluid_queue as theory
-from infra_gym.simulators.threads import in_parts
 from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.workloads import Workload
 from infra_gym.workloads.profiles import Bursty, FlashCrowd, Random
 from infra_gym.worlds.columns import Masks, tell
 from infra_gym.worlds.measures import WebAppMeasures
+from infra_gym.worlds.threads import in_parts
 from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 _DRAWN = (Bursty, FlashCrowd, Random)
