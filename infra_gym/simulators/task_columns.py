@@ -101,7 +101,7 @@ def evaluate(programs: Programs, numbers: Floats, missing: NDArray[np.bool_]) ->
     for first in range(0, missing.shape[1], _BLOCK):
         last, instruction = min(first + _BLOCK, missing.shape[1]), 0
         for one in range(programs.ends.size):
-            top = 0
+            top = int(np.int64(0))  # for a literal 0 the long function would be compiled once more
             while instruction < programs.ends[one]:
                 top = _run(
                     programs.operations[instruction], programs.arguments[instruction],
