@@ -16,27 +16,31 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
+# Hundreds of processes are started: each would compile all sources anew, a third of its start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint full cluster digitalocean docs reproduce wheel clean terraform prometheus
 
 demo: $(VENV)/installed terraform prometheus
 	$(BIN)/infra-gym run SimpleK8sWebApp-v0 --agent hpa --steps 20
 
-# Real processes mostly wait, so two files of them run at a time, after what needs none.
+# Where tests share something dear (a compiled simulator, a stack), they are a group, which one worker
+# runs. Real processes mostly wait, so three tests of them run at a time, after what needs none.
 test: $(VENV)/installed-dev terraform prometheus
 	scripts/second-look.sh $(PYTEST) -m "not slow" --numprocesses=2 --dist=loadgroup \
 		tests/unit tests/contract
-	scripts/second-look.sh $(PYTEST) -m "not slow" --numprocesses=2 --dist=loadfile \
+	scripts/second-look.sh $(PYTEST) -m "not slow" --numprocesses=3 --dist=loadgroup \
 		tests/local tests/examples
 
 full: $(VENV)/installed-dev terraform prometheus
-	scripts/second-look.sh $(PYTEST) -m slow --numprocesses=2 --dist=loadfile \
+	scripts/second-look.sh $(PYTEST) -m slow --numprocesses=3 --dist=loadgroup \
 		tests/unit tests/contract tests/local tests/examples
 
 cluster: $(VENV)/installed-dev terraform
 	scripts/second-look.sh $(PYTEST) --numprocesses=2 --dist=loadfile tests/cluster
 
 digitalocean: $(VENV)/installed-dev terraform
-	scripts/second-look.sh $(PYTEST) --numprocesses=2 --dist=loadfile tests/digitalocean
+	scripts/second-look.sh $(PYTEST) --numprocesses=2 --dist=loadgroup tests/digitalocean
 
 lint: $(VENV)/installed-dev terraform
 	$(BIN)/ruff check

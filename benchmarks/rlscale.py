@@ -1,24 +1,31 @@
 """A counterpart of RLScale-Bench's table (arXiv 2605.26418, May 2026) in the twin.
 
-    python benchmarks/rlscale.py --folder FOLDER [--seeds 5] [--steps 50000] [--algorithms ppo,dqn]
+    python benchmarks/rlscale.py --folder FOLDER [--seeds 5] [--steps 50000] [--episodes 20]
+                                 [--algorithms ppo,a2c,dqn,ddpg,td3,sac]
 
 The paper: six algorithms and a calibrated rule on six loads and five seeds, 50,000 steps of
 training on the load itself, Kubernetes' autoscaling simulated. Its code and parameters are not
 published, so its numbers cannot be had again; its findings can be looked for. The same protocol
-here: on each load a threshold rule is calibrated with 50,000 steps, and each algorithm is trained
-with 50,000 steps and five seeds on the very load that it is then judged on. The continuous
-algorithms (SAC, TD3, DDPG) have no place in a task with three actions; of the others there are
-those of `infra-gym train`.
+here: on each load a rule is calibrated with 50,000 steps, and each algorithm is trained with 50,000
+steps and five seeds on the very load that it is then judged on, request by request, with arrivals
+that are the same for all and that nobody met before.
 
-Prints cost and requests outside the SLO for each load, and which of the findings hold.
+Trainings run on all cores, one each; FOLDER keeps their models, and whoever is killed goes on from
+those that are whole. What came of it goes to FOLDER/rlscale.json, of which rlscale_page.py makes a
+page.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
+import platform
+import time
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +35,27 @@ from infra_gym.definitions.catalog import find_definition
 from infra_gym.evaluation.arena import Arena
 from infra_gym.evaluation.evaluate import Case, Contestant, Result
 from infra_gym.evaluation.processes import Bout, cores, play_bouts
-from infra_gym.evaluation.statistics import interval
+from infra_gym.training.library import versions
 from infra_gym.workloads.splits import complete, loads_of
 
 ENVIRONMENT = "SimpleK8sWebApp-v0"
-_RECIPE = {
-    "environments": 8, "rollout": 256, "batch": 64, "epochs": 10, "learning_rate": 3e-4,
-    "reward_unit": 0.001, "reward_limit": 20.0,
-}  # fmt: skip
-"""50,000 steps make one rollout of the environment's own recipe: nothing is learnt from it. These
-are Stable-Baselines3's numbers for PPO; the rewards are as in reproduce.py."""
-_GRID = [(high, share, patience) for high in (0.3, 0.5, 0.7) for share in (0.5, 0.8)
-         for patience in (1, 5)]  # fmt: skip
+CHEAPEST, BEST, DEFAULT = "rule, cheapest", "rule, best reward", "autoscaler, default"
+CANDIDATES = (
+    *(
+        Contestant("threshold", {"high": high, "low": round(high * share, 3)})
+        for high in (0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7)
+        for share in (0.5, 0.8)
+    ),
+    *(
+        Contestant("hpa", {"target": target, "down_window_s": window})
+        for target in (0.15, 0.2, 0.3, 0.4, 0.6)
+        for window in (60.0, 300.0)
+    ),
+)
+"""Of the rule that is calibrated."""
 
-Scores = dict[str, dict[str, list[Result]]]
-"""Results by load and policy."""
+Played = dict[str, list[Result]]
+"""Results by policy: all episodes of its first member, of its second, and so on."""
 
 
 def main() -> None:
@@ -50,86 +63,96 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5, help="trainings of each algorithm")
     parser.add_argument("--episodes", type=int, default=20, help="of each policy and seed")
     parser.add_argument("--steps", type=int, default=50_000, help="of each training")
-    parser.add_argument("--algorithms", default="ppo,dqn")
+    parser.add_argument("--algorithms", default="ppo,a2c,dqn,ddpg,td3,sac")
     arguments = parser.parse_args()
-    algorithms = [name for name in arguments.algorithms.split(",") if name]
-    if not (find_spec("stable_baselines3") and find_spec("infra_gym.training")):
-        print("there is nothing to train with: the rules play alone", flush=True)
-        algorithms = []
-    found: Scores = {}
-    loads = loads_of("held_out")
-    seeds = [*loads.seeds(arguments.episodes)]
-    for name, load in loads.workloads.items():
-        arena = Arena.find(ENVIRONMENT, target="sim").under(complete(load))
-        rule = calibrated(arena, arguments.steps)
+    began = time.monotonic()
+    algorithms = arguments.algorithms.split(",")
+    loads = {name: complete(load) for name, load in loads_of("held_out").workloads.items()}
+    models = trained(arguments, algorithms, loads)
+    seeds = [*loads_of("held_out").seeds(arguments.episodes)]
+    table: dict[str, Any] = {}
+    for name, load in loads.items():
+        arena = Arena.find(ENVIRONMENT, target="sim").under(load)
         policies = {
-            "calibrated rule": [rule],
-            "autoscaler, default": [Contestant("hpa")],
-            "fixed": [Contestant("fixed")],
+            **calibrated(arena, arguments.steps),
+            DEFAULT: [Contestant("hpa")],
+            **{
+                algorithm: [Contestant(str(model)) for model in models[algorithm, name]]
+                for algorithm in algorithms
+            },
         }
-        for algorithm in algorithms:
-            models = trained(arguments, algorithm, name, complete(load))
-            policies[algorithm] = [Contestant(str(model)) for model in models]
-        found[name] = played(arena, policies, seeds)
-        print(f"{name}: calibrated to {dict(rule.parameters)}", flush=True)
-    for line in [*table(found), *findings(found)]:
-        print(line)
-    arguments.folder.mkdir(parents=True, exist_ok=True)
+        results = played(arena, policies, seeds)
+        table[name] = {policy: told(members, results[policy])
+                       for policy, members in policies.items()}  # fmt: skip
+        print(f"{name}: played after {time.monotonic() - began:.0f} s", flush=True)
     document = {
-        load: {name: [vars(one) for one in results] for name, results in each.items()}
-        for load, each in found.items()
+        "environment": ENVIRONMENT,
+        "written_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "steps": arguments.steps,
+        "first_seed": seeds[0],
+        "candidates": len(CANDIDATES),
+        "slo_share": find_definition(ENVIRONMENT).slo.share,
+        "machine": {"platform": platform.platform(), "cores": os.cpu_count()},
+        "versions": versions(),
+        "loads": table,
     }
-    (arguments.folder / "rlscale.json").write_text(json.dumps(document), encoding="utf-8")
-
-
-def calibrated(arena: Arena, budget: int) -> Contestant:
-    """The cheapest threshold rule that keeps the SLO on the load, within a budget of steps; where
-    none keeps it, the one that comes nearest."""
-    rules = [
-        Contestant("threshold", {"high": high, "low": high * share, "patience": patience})
-        for high, share, patience in _GRID
-    ]
-    episodes = max(1, budget // (len(rules) * (arena.steps or 1)))
-    seeds = [*loads_of("tuning").seeds(episodes)]
-    policies = {str(place): [rule] for place, rule in enumerate(rules)}
-    most = 1 - find_definition(ENVIRONMENT).slo.share
-    ranks = {
-        place: (max(outside_of(results), most), np.mean([one.cost_usd for one in results]))
-        for place, results in played(arena, policies, seeds).items()
-    }
-    return rules[int(min(ranks, key=lambda place: ranks[place]))]
+    (arguments.folder / "rlscale.json").write_text(json.dumps(document) + "\n", encoding="utf-8")
+    print(f"{time.monotonic() - began:.0f} s in all")
 
 
 def trained(
-    arguments: argparse.Namespace, algorithm: str, name: str, load: Mapping[str, Any]
-) -> list[Path]:
-    """Models of one algorithm on one load; those that are there already are kept."""
-    from infra_gym.training import Plan, recipe_for, train
+    arguments: argparse.Namespace, algorithms: Sequence[str], loads: Mapping[str, Mapping[str, Any]]
+) -> dict[tuple[str, str], list[Path]]:
+    """Models by algorithm and load; those that are there already are kept."""
+    from rlscale_learners import Lesson, learn  # a benchmark beside this one
 
-    _, suited = recipe_for(ENVIRONMENT, algorithm)  # type: ignore[arg-type]  # checked there
-    recipe, models = suited.model_copy(update=_RECIPE), []
-    for seed in range(1, arguments.seeds + 1):
-        folder = arguments.folder / algorithm / name / f"seed-{seed}"
-        models.append(folder / "model.zip")
-        if not models[-1].exists():
-            plan = Plan.make(
-                ENVIRONMENT,
-                algorithm=algorithm,  # type: ignore[arg-type]  # the plan checks it
-                seed=seed,
-                steps=arguments.steps,
-                workloads=[load],
-                recipe=recipe,
-            )
-            train(plan, folder)
+    models: dict[tuple[str, str], list[Path]] = {}
+    lessons = []
+    for algorithm in algorithms:
+        for seed in range(1, arguments.seeds + 1):
+            for name, load in loads.items():
+                model = arguments.folder / algorithm / name / f"seed-{seed}" / "model.zip"
+                models.setdefault((algorithm, name), []).append(model)
+                if not model.exists():
+                    lessons.append(
+                        Lesson(ENVIRONMENT, algorithm, load, seed, arguments.steps, model)
+                    )
+    with ProcessPoolExecutor(cores(), mp_context=multiprocessing.get_context("spawn")) as pool:
+        given = {pool.submit(learn, lesson): lesson for lesson in lessons}
+        for number, ended in enumerate(as_completed(given), 1):
+            print(f"{number} of {len(given)}: {given[ended].name} in {ended.result():.0f} s",
+                  flush=True)  # fmt: skip
     return models
+
+
+def calibrated(arena: Arena, budget: int) -> dict[str, list[Contestant]]:
+    """The rule with the parameters that a budget of steps on the load finds, chosen in two ways.
+
+    The cheapest that keeps the SLO, or comes nearest to it where none keeps it; and that with the
+    highest reward, which is what the algorithms learn to get.
+    """
+    episodes = max(1, budget // (len(CANDIDATES) * (arena.steps or 1)))
+    seeds = [*loads_of("tuning").seeds(episodes)]
+    policies = {str(place): [rule] for place, rule in enumerate(CANDIDATES)}
+    results = played(arena, policies, seeds)
+    most = 1 - find_definition(ENVIRONMENT).slo.share
+
+    def cost(place: str) -> tuple[float, float]:
+        one = told(policies[place], results[place])
+        return max(float(np.mean(one["outside"])), most), float(np.mean(one["cost_usd"]))
+
+    def reward(place: str) -> float:
+        return float(np.mean([one.reward for one in results[place]]))
+
+    return {CHEAPEST: policies[min(policies, key=cost)], BEST: policies[max(policies, key=reward)]}
 
 
 def played(
     arena: Arena, policies: Mapping[str, Sequence[Contestant]], seeds: Sequence[int]
-) -> dict[str, list[Result]]:
+) -> Played:
     """Every policy's episodes, all on the same arrivals."""
     keys = [
         (name, member, seed)
@@ -138,57 +161,26 @@ def played(
         for seed in seeds
     ]
     bouts = [Bout(arena, Case(place, member, seed)) for place, (_, member, seed) in enumerate(keys)]
-    results: dict[int, Result] = {}
-    for bout, result in play_bouts(bouts, workers=cores()):
-        results[bout.case.index] = result
-    found: dict[str, list[Result]] = {name: [] for name in policies}
-    for place in sorted(results):
-        found[keys[place][0]].append(results[place])
+    results = {bout.case.index: result for bout, result in play_bouts(bouts, workers=cores())}
+    found: Played = {name: [] for name in policies}
+    for place, (name, _, _) in enumerate(keys):
+        found[name].append(results[place])
     return found
 
 
-def table(found: Scores) -> list[str]:
-    """Cost in cents and requests outside the SLO in percent, means of an episode."""
-    names = [*next(iter(found.values()))]
-    lines = ["", "| load | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
-    for load, each in found.items():
-        cells = []
-        for name in names:
-            cost = interval([[100 * (one.cost_usd or 0) for one in each[name]]], robust=False)
-            outside = 100 * outside_of(each[name])
-            cells.append(f"{cost.value:.2f} ({cost.low:.2f} to {cost.high:.2f}); {outside:.3f} %")
-        lines.append(f"| {load} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def outside_of(results: Sequence[Result]) -> float:
-    """Share of requests outside the SLO."""
-    return float(np.mean([1 - (one.slo_share or 0) for one in results]))
-
-
-def findings(found: Scores) -> list[str]:
-    """The paper's findings, and whether they hold here."""
-    cheapest, best, places = {}, {}, {}
-    for load, each in found.items():
-        costs = {name: np.mean([one.cost_usd for one in rows]) for name, rows in each.items()}
-        cheapest[load] = min(costs, key=lambda name: costs[name])
-        best[load] = min(each, key=lambda name: outside_of(each[name]))
-        rewards = {name: np.mean([one.reward for one in rows]) for name, rows in each.items()}
-        order = sorted(rewards, key=lambda name: -rewards[name])
-        places[load] = {name: order.index(name) for name in order}
-    shifts = {
-        name: max(each[name] for each in places.values())
-        - min(each[name] for each in places.values())
-        for name in next(iter(places.values()))
+def told(members: Sequence[Contestant], results: Sequence[Result]) -> dict[str, Any]:
+    """What a policy came to: a row of episodes for each of its members."""
+    columns = {
+        "reward": [one.reward for one in results],
+        "cost_usd": [one.cost_usd or 0.0 for one in results],
+        "outside": [1 - (one.slo_share or 0.0) for one in results],
     }
-    steady = outside_of(found["constant"]["calibrated rule"])
-    return [
-        "",
-        f"cheapest: {cheapest}",
-        f"fewest outside the SLO: {best}",
-        f"outside the SLO, calibrated rule, steady load: {100 * steady:.4f} %",
-        f"places by reward that a policy moves between loads: {shifts}",
-    ]
+    rule = {} if len(members) > 1 else {"agent": members[0].name,
+                                        "parameters": dict(members[0].parameters)}  # fmt: skip
+    return rule | {
+        name: np.reshape(values, (len(members), -1)).round(7).tolist()
+        for name, values in columns.items()
+    }
 
 
 if __name__ == "__main__":

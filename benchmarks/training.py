@@ -1,33 +1,27 @@
-"""How many steps a second a training makes, beside what it is made of; and how its agents do.
+"""How trained agents do; training_speed.py has how quickly they are trained.
 
-    python benchmarks/training.py [--rounds N] [--environments N]
     python benchmarks/training.py --webapp MODEL... [--seeds N]
     python benchmarks/training.py --scaling MODEL...
     python benchmarks/training.py --batch TRACE MODEL...
 
-The first prints SimpleK8sWebApp-v0's fluid form with PPO end to end; the vector form alone under
-random actions; and what learns, with the same networks and batches, on environments that cost
-nothing. Turns alternate, the fastest of each counts; seconds are the process's own, of one thread,
-so that a busy machine disturbs little. The second tunes HPA and threshold on the tuning split (3
-seeds a load), and plays them and the models on the held-out one, request by request: cost and SLO
-share of an episode, and how far the model's are from the rule's on the same arrivals. The third
-prints the mean reward of 1000 steps of Scaling-v0 on gym-scaling's two inputs and on 20 random
-series, also of the best simple rule; the fourth the mean bounded slowdown on RLScheduler's ten
-sequences. Intervals are 95 % ones, by the bootstrap.
+The first tunes HPA and threshold on the tuning split (3 seeds a load), and plays them and the
+models on the held-out one, request by request: cost and SLO share of an episode, and how far the
+model's are from the rule's on the same arrivals. The second prints the mean reward of 1000 steps of
+Scaling-v0 on gym-scaling's two inputs and on 20 random series, also of the best simple rule; the
+third the mean bounded slowdown on RLScheduler's ten sequences. Intervals are 95 % ones, by the
+bootstrap.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 import infra_gym
@@ -42,75 +36,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--environments", type=int, default=2048)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--webapp", nargs="+", metavar="MODEL")
-    parser.add_argument("--scaling", nargs="+", metavar="MODEL")
-    parser.add_argument("--batch", nargs="+", metavar="TRACE MODEL")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--webapp", nargs="+", metavar="MODEL")
+    what.add_argument("--scaling", nargs="+", metavar="MODEL")
+    what.add_argument("--batch", nargs="+", metavar="TRACE MODEL")
     arguments = parser.parse_args()
     print(f"infra-gym {infra_gym.__version__}: training")
     if arguments.webapp:
         lines = webapp(arguments.webapp, arguments.seeds)
     elif arguments.scaling:
         lines = scaling(arguments.scaling)
-    elif arguments.batch:
-        lines = batch(Path(arguments.batch[0]), arguments.batch[1:])
     else:
-        lines = rates(arguments.rounds, arguments.environments)
+        lines = batch(Path(arguments.batch[0]), arguments.batch[1:])
     for line in lines:
         print(line, flush=True)
-
-
-def rates(rounds: int, environments: int) -> Iterator[str]:
-    """Steps a second, the fastest of so many turns."""
-    import torch
-
-    from infra_gym.training import recipe_for
-    from infra_gym.training.algorithms import make_model
-    from infra_gym.training.sensed import Sensed
-    from infra_gym.training.vec_env import VectorEnvs
-    from infra_gym.training.vectors import make_vector
-
-    torch.set_num_threads(1)
-    _, recipe = recipe_for(ID, None)
-    number = environments // len(recipe.arguments)
-    groups = [{"fidelity": "fluid", **one} for one in recipe.arguments]
-
-    def learner(venv: Any, epochs: int) -> Any:
-        sensed = Sensed(venv, scale="standard", frames=recipe.frames, gamma=recipe.gamma,
-                        reward_unit=0.0005, reward_limit=20)  # fmt: skip
-        return make_model("ppo", recipe.model_copy(update={"epochs": epochs}), sensed, seed=1)
-
-    vectors = [make_vector(ID, number, one) for one in groups]
-    alone = VectorEnvs([make_vector(ID, number, one) for one in groups])
-    alone.reset()
-    actions = np.random.default_rng(1).integers(0, 3, (32, alone.num_envs))
-    turns: dict[str, Any] = {"the vector forms alone": lambda: [alone.step(one) for one in actions]}
-    for epochs in (1, 2, 4):
-        model = learner(VectorEnvs(vectors), epochs)
-        bare = learner(VectorEnvs([Nothing(one) for one in vectors]), epochs)
-        turns[f"PPO end to end, {epochs} epochs"] = _learning(model)
-        turns[f"the same without environments, {epochs} epochs"] = _learning(bare)
-    best = dict.fromkeys(turns, float("inf"))
-    for turn in range(rounds + 1):
-        for name, run in turns.items():
-            begun = time.process_time()
-            run()
-            if turn:  # the first compiles
-                best[name] = min(best[name], time.process_time() - begun)
-    steps = 32 * alone.num_envs
-    for name, seconds in best.items():
-        yield f"{name}: {steps / seconds:,.0f} steps/s"
-
-
-def _learning(model: Any) -> Any:
-    """A turn: one rollout and its update."""
-
-    def run() -> None:
-        model.learn(model.n_steps * model.n_envs, reset_num_timesteps=False)
-
-    return run
 
 
 RULES: tuple[tuple[str, dict[str, float]], ...] = (
@@ -261,27 +201,6 @@ def interval(values: Sequence[float]) -> str:
     drawn = rng.choice(values, (10_000, len(values))).mean(axis=1)
     low, high = np.quantile(drawn, [0.025, 0.975])
     return f"{np.mean(values):.4g} ({low:.4g} to {high:.4g})"
-
-
-class Nothing(VectorEnv):
-    """Environments that cost nothing: the same observations and rewards always."""
-
-    metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
-
-    def __init__(self, like: VectorEnv) -> None:
-        self.num_envs = like.num_envs
-        self.single_observation_space = like.single_observation_space
-        self.single_action_space = like.single_action_space
-        shape = (self.num_envs, *self.single_observation_space.shape)
-        self._observations = np.random.default_rng(1).random(shape, np.float32)
-        self._zeros = np.zeros(self.num_envs)
-        self._never = np.zeros(self.num_envs, np.bool_)
-
-    def reset(self, **_: Any) -> Any:
-        return self._observations, {}
-
-    def step(self, actions: Any) -> Any:  # noqa: ARG002
-        return self._observations, self._zeros, self._never, self._never, {}
 
 
 if __name__ == "__main__":

@@ -89,17 +89,28 @@ def agreed(
         stack, known_prices(), layers=layers, inputs=inputs, interval_s=interval_s, steps=steps
     )
     _refuse_too_small(found, stack.settings.budget_usd)
-    return ask(output, summary(found, times), yes=yes or stack.settings.spend_money)
+    return ask(
+        output,
+        summary(found, times),
+        named=() if stack.definition is None else [stack.definition.named],
+        yes=yes or stack.settings.spend_money,
+    )
 
 
 def ask(
-    output: Output, cost: str, *, yes: bool, confirm: Callable[[str], bool] | None = None
+    output: Output,
+    cost: str,
+    *,
+    named: Sequence[str] = (),
+    yes: bool,
+    confirm: Callable[[str], bool] | None = None,
 ) -> bool:
     """``True``, once the user has agreed to a cost.
 
     Args:
         output: Where to say it.
         cost: What there is to agree to.
+        named: What to type for the environments that it is of.
         yes: Whether the user has agreed already.
         confirm: How to ask; default: on the terminal, if there is one.
 
@@ -110,13 +121,16 @@ def ask(
     if yes:
         output.note(cost)
         return True
+    looks = [
+        f"To look first, for nothing: infra-gym cost {one}, or infra-gym rehearse {one}"
+        for one in named
+    ]
     put(
         output,
         cost,
         "Make it, and be billed until it is destroyed?",
         unasked="Nobody has said yes to that",
-        next_command=f"{again()} --yes\n"
-        "To look first, for nothing: infra-gym cost ID, or infra-gym rehearse ID",
+        next_command="\n".join([f"{again()} --yes", *looks]),
         confirm=confirm,
     )
     return True

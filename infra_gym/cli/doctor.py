@@ -2,7 +2,7 @@
 
 The main job is an environment on the target that is asked for: on ``local`` it needs Terraform or
 OpenTofu, Prometheus, a folder to write to, and the state backend; on ``k8s`` no Prometheus on this
-machine, but a cluster. What only other targets need is told, but is no failure.
+machine, but a cluster; on ``do`` a token. What only other targets need is told, but is no failure.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 _VERSION_DEADLINE_S = 15
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/home/linuxbrew/.linuxbrew/bin"
-
-_NEITHER = {False: "neither Terraform nor Prometheus", True: "neither Terraform nor a cluster"}
 
 # What to type, by the first of these programs that is there; "" is for where none is.
 _INSTALL: dict[str, dict[str, str]] = {
@@ -61,8 +60,7 @@ def doctor(output: Output, *, target: Target = None) -> None:
     from infra_gym.settings import load_settings, settings_file
 
     settings = load_settings(target=target)
-    on_cluster = settings.target == "k8s"
-    checks = examine_with_cluster(settings) if on_cluster else examine(settings)
+    checks = _EXAMINE.get(settings.target, examine)(settings)
     ready = all(check.ok for check in checks if check.needed)
     document = {
         "ready": ready,
@@ -70,13 +68,13 @@ def doctor(output: Output, *, target: Target = None) -> None:
         "settings_file": settings_file(),
         "checks": [asdict(check) for check in checks],
     }
-    option = "--target k8s " if on_cluster else ""
+    option = f"--target {settings.target} " if settings.target in _EXAMINE else ""
     verdict = (
         styled(
             "green", "Ready:", f" infra-gym run SimpleK8sWebApp-v0 {option}--agent hpa --steps 20"
         )
         if ready
-        else styled("red", "Not ready.", f" What needs {_NEITHER[on_cluster]}: --target sim")
+        else styled("red", "Not ready.", " What needs no program: --target sim")
     )
     output.result(
         document,
@@ -113,6 +111,17 @@ def examine_with_cluster(settings: Settings) -> list[Check]:
     ]
 
 
+def examine_with_account(settings: Settings) -> list[Check]:
+    """The checks for target ``do``: what measures and what supervises runs there."""
+    return [
+        _python(),
+        _terraform(settings),
+        _data_folder(settings.data_folder),
+        _state(settings),
+        _digitalocean(needed=True),
+    ]
+
+
 def examine(settings: Settings) -> list[Check]:
     """All checks, in the order in which they are shown."""
     return [
@@ -123,9 +132,16 @@ def examine(settings: Settings) -> list[Check]:
         _data_folder(settings.data_folder),
         _state(settings),
         _kubernetes(settings),
-        _digitalocean(),
+        _digitalocean(needed=False),
         _training(),
     ]
+
+
+_EXAMINE: Mapping[str, Callable[[Settings], list[Check]]] = {
+    "do": examine_with_account,
+    "k8s": examine_with_cluster,
+}
+"""For targets elsewhere than on this machine."""
 
 
 def _python() -> Check:
@@ -226,13 +242,13 @@ def _kubernetes(settings: Settings) -> Check:
     )
 
 
-def _digitalocean() -> Check:
+def _digitalocean(*, needed: bool) -> Check:
     found = bool(os.environ.get("DIGITALOCEAN_TOKEN"))
     return Check(
         "DigitalOcean",
         found,
         "DIGITALOCEAN_TOKEN is set" if found else "no DIGITALOCEAN_TOKEN; only target do needs it",
-        needed=False,
+        needed=needed,
         next="export DIGITALOCEAN_TOKEN=... (only for target do, which costs money)",
     )
 

@@ -66,10 +66,10 @@ def kubeconfig(
 
 def _write(file: Path, text: str) -> None:
     """Make the file so that nobody else can read it, not even for a moment."""
-    from infra_gym.stack.access import write_secret
+    from infra_gym.clouds.kubernetes_credentials import write_secret
 
     try:
-        write_secret(file, text)
+        write_secret(file, text.encode())
     except OSError as error:
         raise UsageError(
             f"{file} cannot be written: {error.strerror}", next_command="--output ANOTHER_FILE"

@@ -81,7 +81,7 @@ def probe(
     if place.target == "sim":
         raise UsageError(
             "A probe measures a live environment; the target sim is what it calibrates.",
-            next_command=f"infra-gym probe {identifier} --target local",
+            next_command=f"infra-gym probe {definition.named} --target local",
         )
     spend = may_spend(
         output,

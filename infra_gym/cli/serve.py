@@ -146,7 +146,7 @@ def _may_spend(output: Output, offer: Offer, *, yes: bool) -> bool | None:
     ]
     costs = [f"For each client's {one}: {summary_of(one)}" for one in billed]
     allowed = yes or load_settings().spend_money
-    return ask(output, "\n".join(costs), yes=allowed) if costs else None
+    return ask(output, "\n".join(costs), named=billed, yes=allowed) if costs else None
 
 
 @contextmanager

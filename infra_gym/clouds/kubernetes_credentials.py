@@ -171,14 +171,26 @@ class Credentials:
         return self._written("client.pem", certificate), self._written("client-key.pem", key)
 
     def _written(self, name: str, content: bytes) -> str:
-        """The file with ``content``; one that is being read is replaced, not changed."""
         path = self._folder / name
-        new = path.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
-        new.replace(path)
+        write_secret(path, content)
         return str(path)
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Make or replace a file for its owner's eyes only; who reads it sees the old or the new one.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # of mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        Path(name).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
 
 
 def remove_abandoned() -> None:

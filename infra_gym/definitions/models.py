@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from hashlib import sha256
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, JsonValue, PrivateAttr, model_validator
@@ -97,6 +98,11 @@ class Definition(Strict):
         if problems:
             raise MisplacedError(problems)
         return self
+
+    @property
+    def file(self) -> Path | None:
+        """The whole path of the file that it was made from; ``None`` where the id finds it."""
+        return None if self._file is None else Path(self._file).absolute()
 
     @property
     def named(self) -> str:

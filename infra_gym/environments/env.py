@@ -37,6 +37,7 @@ from infra_gym.worlds.live import LiveWorld
 OnFailure = Literal["raise", "truncate"]
 
 _FAILURES_IN_A_ROW = 3
+_NO_BILL = Bill(usd=0.0, usd_per_hour=0.0)
 
 
 class InfraEnv(gym.Env[Vector, Any]):
@@ -137,8 +138,12 @@ class InfraEnv(gym.Env[Vector, Any]):
             self._farewell = Farewell(self.definition.id, self.place, self.world)
         try:
             reading = self.world.reset(schedule_seed, self.controls, mode)
-        except MissingProgramError as error:
-            raise without_programs(error, self.definition) from error
+        except BaseException as error:  # Ctrl-C as well
+            if self.bill in (None, _NO_BILL):  # else the log's end tells it
+                self._log.undo()
+            if isinstance(error, MissingProgramError):
+                raise without_programs(error, self.definition) from error
+            raise
         outcome = self._outcome(reading, Move(self.controls, 0.0), cost=False)
         self._over = None
         info = self._info(reading, outcome, Move(self.controls, 0.0))

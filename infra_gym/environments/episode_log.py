@@ -37,6 +37,7 @@ class EpisodeLog:
         self._place = place
         self._told = told
         self._log: RunLog | None = None
+        self._has_episode = False
         self._step = 0
         self._time_s = 0.0
 
@@ -49,8 +50,15 @@ class EpisodeLog:
         if self._log is None and self._path is not None:
             self._log = RunLog(self._path, self._header())
 
+    def undo(self) -> None:
+        """Take back an :meth:`open` that no episode came of: the next try finds its place free."""
+        if self._log is not None and not self._has_episode:
+            self._log.discard()
+            self._log = None
+
     def reset(self, outcome: Outcome, info: Mapping[str, Any]) -> None:
         """An episode's beginning."""
+        self._has_episode = True
         self._step, self._time_s = 0, 0.0
         if self._log is not None:
             self._log.reset(
@@ -112,6 +120,7 @@ class EpisodeLog:
                 **self._told,
                 "project": self._place.project,
                 "environment": self._place.environment,
+                **({} if self._definition.file is None else {"file": str(self._definition.file)}),
                 "workload": self._place.workload.model_dump(mode="json"),
                 "inputs": self._inputs(),
                 "layers": list(self._definition.layers.get(self._place.target, ())),

@@ -63,6 +63,11 @@ def make(
 ) -> InfraEnv:
     """Make an environment; ``gym.make("SimpleK8sWebApp-v0", ...)`` takes the same arguments.
 
+    ``gym.make`` knows ids, no paths: those of the package, and of files in ``envs/`` beside
+    ``infra-gym.toml``. An environment of any other file is made here, and comes without
+    ``gym.make``'s wrappers: ``gymnasium.wrappers.TimeLimit(env, env.definition.max_episode_steps)``
+    ends its episodes as they would be.
+
     Args:
         definition: An environment's id, or the path of a YAML file.
         target: ``local``, ``sim``, ``k8s``, ``do`` or ``replay``; else INFRA_GYM_TARGET, else

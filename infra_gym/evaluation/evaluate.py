@@ -307,6 +307,8 @@ class _Tail:
 
     def forget(self) -> None:
         """Leave out what was written since the last reading, but for the log's header."""
+        if self._file is None and not self.path.exists():  # its first reset has failed
+            return
         headers = [line for line in self.lines() if '"kind":"header"' in line[:40]]
         self._kept = tuple(headers)
 

@@ -86,9 +86,9 @@ def read_recordings(path: Path) -> list[Recording]:
     if header.target == "sim":
         raise UsageError(
             f"{path} was recorded on the target sim: the twin is calibrated to a live one.",
-            next_command=f"infra-gym probe {header.id} --target local",
+            next_command=f"infra-gym probe {header.named} --target local",
         )
-    definition = find_definition(header.id)
+    definition = find_definition(header.source)
     _check_inputs(path, header, definition)
     digest = sha256(path.read_bytes()).hexdigest()
     found = [
@@ -99,7 +99,7 @@ def read_recordings(path: Path) -> list[Recording]:
     if not found:
         raise UsageError(
             f"{path} has no steps to learn from.",
-            next_command=f"infra-gym probe {header.id} --target {header.target}",
+            next_command=f"infra-gym probe {header.named} --target {header.target}",
         )
     return found
 
@@ -148,7 +148,7 @@ def _check_inputs(path: Path, header: Header, definition: Definition) -> None:
                 raise UsageError(
                     f"{path} was recorded with {name}={recorded.get(layer, {}).get(name)!r} of "
                     f"layer {layer}; in {definition.id} it is {value!r} now.",
-                    next_command=f"infra-gym probe {definition.id} --target {header.target}",
+                    next_command=f"infra-gym probe {header.named} --target {header.target}",
                 )
 
 

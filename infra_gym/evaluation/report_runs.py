@@ -121,7 +121,7 @@ def read_contenders(paths: Iterable[Path]) -> list[Contender]:
         if not of_this:
             raise UsageError(
                 f"{path} has no steps to report.",
-                next_command=f"infra-gym run {run.header.id} --log OTHER.jsonl",
+                next_command=f"infra-gym run {run.header.named} --log OTHER.jsonl",
             )
         found += of_this
     _tell_apart(found)
@@ -130,11 +130,11 @@ def read_contenders(paths: Iterable[Path]) -> list[Contender]:
 
 def definition_of(contenders: Sequence[Contender]) -> Definition | None:
     """The definition of what was run, where all ran the same and it can be found."""
-    ids = {one.header.id for one in contenders}
-    if len(ids) != 1:
+    sources = {one.header.source for one in contenders}
+    if len(sources) != 1:
         return None
     try:
-        return find_definition(ids.pop())
+        return find_definition(sources.pop())
     except InfraGymError:
         return None
 

@@ -34,6 +34,8 @@ _OPERATORS: dict[type[ast.operator], str] = {
     ast.Div: "/",
 }
 _BOUNDS = {"max": "clamp_min", "min": "clamp_max"}
+_MOMENT = "start_time_seconds"
+"""Names of moments in epoch seconds end so; nobody can read one, so its age is shown."""
 
 
 def dashboard(definition: Definition) -> dict[str, Any]:
@@ -132,6 +134,7 @@ def _formula(node: ast.expr, names: Mapping[str, str]) -> str | None:
 
 def _panel(number: int, name: str, definition: Definition, query: str) -> dict[str, Any]:
     metric = definition.metrics[name]
+    is_moment = isinstance(metric, GaugeMetric) and _MOMENT in metric.gauge
     by = getattr(metric, "by", None)
     defaults: dict[str, Any] = {
         "unit": _UNITS.get(metric.unit, "short"),
@@ -151,7 +154,8 @@ def _panel(number: int, name: str, definition: Definition, query: str) -> dict[s
         "id": number + 1,
         "type": "timeseries",
         "title": name.replace("_", " "),
-        "description": f"The metric {name} of {definition.id}.",
+        "description": f"{'Time since the' if is_moment else 'The'} metric {name} of "
+        f"{definition.id}.",
         "datasource": _DATASOURCE,
         "gridPos": _place(number),
         "fieldConfig": {"defaults": defaults, "overrides": []},
@@ -160,7 +164,7 @@ def _panel(number: int, name: str, definition: Definition, query: str) -> dict[s
             {
                 "refId": "A",
                 "datasource": _DATASOURCE,
-                "expr": query,
+                "expr": f"time() - ({query})" if is_moment else query,
                 "legendFormat": f"{{{{{by}}}}}" if by else name,
                 "range": True,
             }

@@ -16,6 +16,7 @@ A log that was merged of several workers' logs (``infra-gym evaluate``) is such 
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -45,7 +46,18 @@ class Header(_Line):
     """Modelled seconds in one second of the target's clock."""
     info: dict[str, Any] = Field(default_factory=dict)
     """Whatever else tells the run: ``project``, ``environment``, ``agent``, ``workload``, the
-    ``inputs`` that a twin needs, ``layers``, ``slo``, ``reward_unit``, ``python``, ``system``."""
+    ``inputs`` that a twin needs, ``layers``, ``slo``, ``reward_unit``, ``python``, ``system``; and
+    the definition's ``file``, where it is not found by the id."""
+
+    @property
+    def source(self) -> str:
+        """What finds the definition: the environment's id, or the file that it was made from."""
+        return str(self.info.get("file", self.id))
+
+    @property
+    def named(self) -> str:
+        """The same, as it is typed in a shell."""
+        return shlex.quote(self.source)
 
 
 class Reset(_Line):

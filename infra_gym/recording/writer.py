@@ -97,6 +97,11 @@ class RunLog:
         finally:
             self._file.close()
 
+    def discard(self) -> None:
+        """Close the file and remove it, where what it was begun for did not come about."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
     def __enter__(self) -> Self:
         return self
 

@@ -207,7 +207,8 @@ def place_last(jobs: Jobs, machine: Machine, score: Score) -> int:
     queue, scores = machine.queue, machine.scores
     slot = machine.counts[WAITING] - 1
     job = queue[slot]
-    value = evaluate(score, jobs, queue[slot:], 1, machine.clock[0])[0]
+    last = queue[slot : slot + 1]  # for a literal 1 the long function would be compiled once more
+    value = evaluate(score, jobs, last, len(last), machine.clock[0])[0]
     if math.isnan(value):
         return int(job)
     while slot > 0 and scores[slot - 1] < value:

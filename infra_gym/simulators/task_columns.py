@@ -178,7 +178,7 @@ def evaluate(
     for first in range(begin, end, _BLOCK):
         last, instruction = min(first + _BLOCK, end), 0
         for one in range(programs.ends.size):
-            top = 0
+            top = int(np.int64(0))  # for a literal 0 the long function would be compiled once more
             while instruction < programs.ends[one]:
                 top = _run(
                     programs.operations[instruction], programs.arguments[instruction],

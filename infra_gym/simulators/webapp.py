@@ -112,7 +112,8 @@ class WebApp:
         """
         since_s = self.now_s
         self._check_step(since_s, until_s, replicas)
-        queue.advance(self._apps, 0, self._arrivals, until_s, replicas)
+        # Whole seconds as well: a type of their own would be compiled for, which takes seconds.
+        queue.advance(self._apps, 0, self._arrivals, float(until_s), replicas)
         return self._counts(since_s)
 
     def measure(self, until_s: float, replicas: int, asked: Asked) -> Told:
@@ -124,7 +125,7 @@ class WebApp:
         since_s = self.now_s
         self._check_step(since_s, until_s, replicas)
         values = np.empty((len(asked.metrics), 1))
-        step(self._apps, 0, self._arrivals, until_s, replicas, *asked, values)
+        step(self._apps, 0, self._arrivals, float(until_s), replicas, *asked, values)
         seen = self._seen[: self._marks[queue.NUMBERS]]
         return Told(since_s, until_s, values.ravel().tolist(), seen.tolist())
 

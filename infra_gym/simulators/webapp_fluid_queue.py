@@ -183,7 +183,9 @@ def queue_table(
     """
     steady = chain(slots, queue_limit)
     table = np.zeros((len(steady.number), WITHIN + len(bounds_s)))
-    fill_table(table, steady, service_time_s, timeout_s, overhead_s, np.array(bounds_s))
+    # Compiled once, for what is whole and what is not.
+    times_s = float(service_time_s), float(timeout_s), float(overhead_s)
+    fill_table(table, steady, *times_s, np.array(bounds_s))
     low, high = known_bounds(table)
     rest = [*range(WITHIN, WITHIN + low), *range(WITHIN + high, table.shape[1])]
     return np.ascontiguousarray(np.delete(table, rest, 1)), low

@@ -10,10 +10,10 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra_gym.clouds.kubernetes_credentials import FOLDERS, write_secret
 from infra_gym.errors import CloudError, CloudMissingError
 from infra_gym.settings import Settings
 from infra_gym.terraform.command import Terraform
@@ -129,7 +129,7 @@ class ClusterAccess:
         text = self._credentials(made, round(seconds))
         path = self._folder / "kubeconfig"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_secret(path, text)
+        write_secret(path, text.encode())
         self._got_at = moment
         return path
 
@@ -178,23 +178,6 @@ def managed_kubeconfig(cluster: str, seconds: int) -> str:
     return DigitalOcean.from_environment().kubeconfig(cluster, seconds)
 
 
-def write_secret(path: Path, text: str) -> None:
-    """Make or replace a file for its owner's eyes only; who reads it sees the old or the new one.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # of mode 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
-
-
 def reach_managed(identity: str, seconds: int) -> Cluster:
     """A managed cluster, reached with nothing but its id and the account's token.
 
@@ -206,10 +189,8 @@ def reach_managed(identity: str, seconds: int) -> Cluster:
         CloudError: The account does not give the credentials.
         ClusterError: The cluster cannot be reached.
     """
-    from infra_gym.clouds.kubernetes_credentials import FOLDERS
-
     # Named as what a process that is killed leaves, and the next one removes.
     with tempfile.TemporaryDirectory(prefix=FOLDERS) as folder:
         path = Path(folder) / "kubeconfig"
-        write_secret(path, managed_kubeconfig(identity, seconds))
+        write_secret(path, managed_kubeconfig(identity, seconds).encode())
         return _connect(path, None)

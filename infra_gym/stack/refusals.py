@@ -142,14 +142,18 @@ def refuse_to_spend(identity: Identity, layers: Sequence[str], *, allowed: bool)
     """
     billed = [layer for layer in layers if layer.startswith(IN_ACCOUNT)]
     if billed and not allowed:
-        name = identity.named or identity.id or "ID"
+        name = identity.named or identity.id
+        looks = (
+            f"infra-gym cost {name} tells what it costs, infra-gym rehearse {name} is free; "
+            if name
+            else ""
+        )
         raise StackError(
             f"{', '.join(billed)}: a DigitalOcean account would be billed, until all is destroyed.",
             environment=str(identity),
             target=identity.target,
-            next_command=f"infra-gym cost {name} tells what it costs, infra-gym rehearse {name} is "
-            "free; to spend money: gym.make(..., spend_money=True), --yes on the command line, or "
-            "export INFRA_GYM_SPEND_MONEY=true",
+            next_command=f"{looks}to spend money: gym.make(..., spend_money=True), --yes on the "
+            "command line, or export INFRA_GYM_SPEND_MONEY=true",
         )
 
 

@@ -180,7 +180,7 @@ def _check_definition(definition: Definition, run: Run, path: Path) -> None:
         raise UsageError(
             f"{path} is a recording of {header.id}, not of {definition.id}.",
             target="replay",
-            next_command=f'gym.make("{header.id}", target="replay", recording="{path}")',
+            next_command=f"infra-gym run {header.named} --target replay --recording {path}",
         )
     if header.definition_sha256 != definition.sha256:
         raise UsageError(

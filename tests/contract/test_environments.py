@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import yaml
 from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import TimeLimit
 
 import infra_gym
+from infra_gym.agents import make_agent
 from infra_gym.definitions import definitions_folder
 from infra_gym.definitions.catalog import definition_ids, find_definition
 from infra_gym.definitions.scaffold import new_definition
+from infra_gym.environments.make import make
 from infra_gym.environments.registration import register_all
 from infra_gym.errors import DefinitionError, MissingProgramError, SettingsError, UnknownNameError
 from infra_gym.testing import check_environment
@@ -53,6 +56,17 @@ def test_the_fluid_form_conforms():
 def test_a_new_environment_conforms_as_it_is_written(tmp_path):
     file = new_definition("Mine-v0", tmp_path)
     check_environment(str(file), target="sim").raise_for_failures()
+
+
+@pytest.mark.parametrize("agent", ["random", "fixed", "threshold", "hpa", "oracle"])
+def test_the_agents_play_a_new_environment_as_it_is_written(tmp_path, agent):
+    env = make(str(new_definition("Mine-v0", tmp_path)), target="sim")
+    observation, info = env.reset(seed=1)
+    player = make_agent(agent)
+    player.reset(1, TimeLimit(env, 3))
+    for _ in range(3):
+        observation, *_, info = env.step(player.act(observation, info))
+    env.close()
 
 
 def test_the_order_of_the_changes_is_free(tmp_path):

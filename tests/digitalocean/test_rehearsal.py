@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,21 @@ needs_cluster = pytest.mark.skipif(
 )
 
 
+def rehearse(
+    *arguments: str, folder: Path, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The command as a user types it, in a folder of its own; it tells in JSON."""
+    return subprocess.run(
+        [sys.executable, "-m", "infra_gym", "rehearse", *arguments, "--json"],
+        env=environ,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=590,
+        check=False,
+    )
+
+
 def test_the_account_is_listed_where_the_cluster_cannot_be_reached(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]  # nobody's, once it is closed
@@ -45,17 +61,7 @@ def test_the_account_is_listed_where_the_cluster_cannot_be_reached(tmp_path):
             }
         )
     )
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "infra_gym", "rehearse", "SimpleK8sWebApp-v0", "--json"),
-            *("--kubeconfig", str(kubeconfig)),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=590,
-        check=False,
-    )
+    done = rehearse("SimpleK8sWebApp-v0", "--kubeconfig", str(kubeconfig), folder=tmp_path)
     assert done.returncode == 1, done.stderr[-3000:]
     told = json.loads(done.stdout)
     assert told["left"] == []
@@ -71,15 +77,7 @@ def test_an_environment_without_pods_needs_no_cluster(tmp_path):
         "TF_VAR_ssh_public_key": KEY,
         "INFRA_GYM_READY_SECONDS": "1",  # no droplet of the fake account ever boots
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "infra_gym", "rehearse", "SwarmWebApp-v0", "--json"],
-        env=environ,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=590,
-        check=False,
-    )
+    done = rehearse("SwarmWebApp-v0", folder=tmp_path, environ=environ)
     assert done.returncode == 1, done.stderr[-3000:]
     assert "not ready after 1 s" in done.stderr
     told = json.loads(done.stdout)
@@ -89,17 +87,8 @@ def test_an_environment_without_pods_needs_no_cluster(tmp_path):
 
 @needs_cluster
 def test_an_episode_leaves_nothing_in_the_account(tmp_path):
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "infra_gym", "rehearse", "SimpleK8sWebApp-v0", "--json"),
-            *("--kubeconfig", str(KUBECONFIG), "--steps", "2", "--interval", "10"),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=590,
-        check=False,
-    )
+    short = ("--kubeconfig", str(KUBECONFIG), "--steps", "2", "--interval", "10")
+    done = rehearse("SimpleK8sWebApp-v0", *short, folder=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout)
     assert told["left"] == []

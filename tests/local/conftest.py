@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
+from infra_gym.definitions.catalog import find_layer
+from infra_gym.environments.env import InfraEnv
 from infra_gym.settings import StateSettings
 from infra_gym.terraform.backends import backend_environment
 from infra_gym.terraform.command import Deadlines, Terraform
@@ -28,6 +34,35 @@ def binary() -> str:
     if found is None:
         pytest.skip("neither terraform nor tofu is here, and INFRA_GYM_BINARY names none")
     return found
+
+
+@pytest.fixture
+def panel_values() -> Callable[[InfraEnv], dict[str, list[float]]]:
+    """Asks a run's own Prometheus what the panels of its dashboard show, as Grafana would."""
+
+    def ask(env: InfraEnv) -> dict[str, list[float]]:
+        layer = "local/prometheus"
+        file = find_layer(layer) / "dashboards" / f"{env.definition.id}.json"
+        now = time.time()
+        found = {}
+        for panel in json.loads(file.read_text(encoding="utf-8"))["panels"]:
+            for target in panel.get("targets", ()):
+                query = {
+                    # Grafana's for a data source with the default scrape interval of 15 s
+                    "query": target["expr"].replace("$__rate_interval", "1m"),
+                    "start": now - 15 * 60,
+                    "end": now,
+                    "step": 1,  # Grafana's is 15 s, and a test has no time for that
+                }
+                url = f"{env.world.stack.outputs(layer)['url']}/api/v1/query_range"
+                answer = requests.get(url, params=query, timeout=10)
+                answer.raise_for_status()
+                series = answer.json()["data"]["result"]
+                values = [float(value) for one in series for _, value in one["values"]]
+                found[panel["title"]] = [value for value in values if math.isfinite(value)]
+        return found
+
+    return ask
 
 
 @pytest.fixture(scope="session")

@@ -117,6 +117,7 @@ def remains(folder: Path):
     return found
 
 
+@pytest.mark.both_programs
 def test_a_stack_of_layers_lives_and_is_gone(folder):
     planned = layers("plan", "tiny/one", "tiny/two")
     assert [planned["layers"][name]["adds"] for name in ("tiny/one", "tiny/two")] == [1, 1]
@@ -167,6 +168,7 @@ def test_progress_and_next_steps_are_told():
     assert "nothing of proj/demo to destroy" in nothing.stdout
 
 
+@pytest.mark.both_programs
 def test_a_layer_that_fails_says_why_and_what_next():
     answer = run("layers", "apply", "tiny/one", "tiny/broken", *NAMES)
     assert answer.exit_code == 1
@@ -186,6 +188,7 @@ def test_a_secret_is_no_argument():
     assert "hunter2" not in answer.output
 
 
+@pytest.mark.both_programs
 def test_a_value_that_terraform_refuses_is_asked_for_again():
     answer = run("layers", "apply", "tiny/one", *NAMES, "--var", "size=-1")
     assert answer.exit_code == 1
@@ -195,6 +198,7 @@ def test_a_value_that_terraform_refuses_is_asked_for_again():
     layers("destroy")
 
 
+@pytest.mark.both_programs
 def test_layers_are_validated(folder):
     assert run("layers", "validate", "tiny/broken").exit_code == 0
     (folder / "layers/tiny/broken/main.tf").write_text('output   "x" { value = 1 }\n')
@@ -212,6 +216,7 @@ def test_layers_are_validated(folder):
     assert not list((folder / "layers").rglob(".terraform*"))
 
 
+@pytest.mark.both_programs
 def test_the_layers_that_come_along_are_valid():
     answer = run("layers", "validate", "local/core", "local/heater", "--json")
     assert answer.exit_code == 0, answer.output
@@ -253,6 +258,7 @@ def test_a_stack_that_another_run_owns_is_refused_until_it_is_unlocked(folder):
     layers("destroy")
 
 
+@pytest.mark.both_programs
 def test_the_doctor_is_content_where_all_is_installed():
     answer = run("doctor", "--json")
     document = json.loads(answer.stdout)

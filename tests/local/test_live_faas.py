@@ -59,7 +59,7 @@ def steps(env: InfraEnv, *actions: int) -> None:
         env.step(action)
 
 
-def test_the_first_requests_after_zero_wait_for_the_boot(env):
+def test_the_first_requests_after_zero_wait_for_the_boot(env, panel_values):
     env.reset(seed=1)
     env.step(DOWN)
     for _ in range(6):  # it may still finish what it has
@@ -83,6 +83,9 @@ def test_the_first_requests_after_zero_wait_for_the_boot(env):
     assert sum(step["cold_start_seconds"] for step in seen) / cold_starts > 1.0
     assert seen[-1]["ready"] > 0
     assert seen[-1]["cold_starts"] == 0
+    shown = panel_values(env)
+    assert len(shown) > 10
+    assert [title for title, values in shown.items() if not values] == []
 
 
 def test_a_gateway_that_hangs_is_an_error_and_no_number(env, data_folder):

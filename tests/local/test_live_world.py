@@ -29,6 +29,9 @@ from infra_gym.workloads import arrival_schedule
 ID = "SimpleK8sWebApp-v0"
 INTERVAL_S = 2.0
 
+on_one_stack = pytest.mark.xdist_group("live")
+"""Of the tests that share :func:`live`."""
+
 
 @pytest.fixture(autouse=True, scope="module")
 def data_folder(tmp_path_factory) -> Iterator[Path]:
@@ -82,6 +85,8 @@ def act(env: InfraEnv, *actions: int) -> None:
         env.step(action)
 
 
+@pytest.mark.both_programs
+@on_one_stack
 def test_an_action_becomes_a_process_and_its_work_a_reward(env, data_folder):
     before = heaters(env, data_folder)
     assert len(before) == 2
@@ -114,6 +119,17 @@ def test_an_action_becomes_a_process_and_its_work_a_reward(env, data_folder):
     assert sum(info["rewards"].values()) == pytest.approx(reward)
 
 
+@on_one_stack
+def test_every_panel_of_its_dashboard_has_data(env, panel_values):
+    act(env, 1)
+    shown = panel_values(env)
+    assert len(shown) > 10
+    assert [title for title, values in shown.items() if not values] == []
+    assert max(shown["ready"]) >= 2
+    assert max(shown["replica started"]) < 600, "an age, not a moment"
+
+
+@on_one_stack
 def test_a_replica_that_dies_is_seen_and_comes_back(env, data_folder):
     address, process = max(heaters(env, data_folder).items())
     process.send_signal(signal.SIGKILL)
@@ -128,6 +144,7 @@ def test_a_replica_that_dies_is_seen_and_comes_back(env, data_folder):
     assert heaters(env, data_folder)[address].pid != process.pid
 
 
+@on_one_stack
 def test_a_replica_that_somebody_stopped_is_told_and_put_back(env, data_folder):
     _, process = max(heaters(env, data_folder).items())
     process.send_signal(signal.SIGSTOP)  # it hangs: up is 0, and the supervisor sees nothing
@@ -146,6 +163,7 @@ def test_a_replica_that_somebody_stopped_is_told_and_put_back(env, data_folder):
     assert info["mismatch"] == {}
 
 
+@on_one_stack
 def test_prometheus_that_hangs_is_an_error_and_no_number(env, data_folder):
     root = data_folder / "runs" / "tests" / "live"
     (prometheus,) = [one for one in processes_in(root) if "prometheus" in one.name()]
@@ -159,6 +177,7 @@ def test_prometheus_that_hangs_is_an_error_and_no_number(env, data_folder):
     assert env.observation_space.contains(observation)
 
 
+@on_one_stack
 def test_a_late_learner_is_told_and_no_request_is_lost(env):
     *_, first = env.step(1)
     time.sleep(INTERVAL_S * 1.5)
@@ -170,6 +189,7 @@ def test_a_late_learner_is_told_and_no_request_is_lost(env):
     assert late["metrics"]["requests"] == pytest.approx(rate * missed, rel=0.35)
 
 
+@on_one_stack
 def test_a_soft_reset_keeps_the_processes_and_a_layer_reset_does_not(env, data_folder):
     env.step(2)
     before = remaining(env, data_folder, 3)
@@ -182,6 +202,8 @@ def test_a_soft_reset_keeps_the_processes_and_a_layer_reset_does_not(env, data_f
     assert not remaining(env, data_folder, 2) & before
 
 
+@pytest.mark.both_programs
+@on_one_stack
 def test_a_layer_that_fails_raises_and_the_next_reset_mends_it(env, data_folder):
     taken = max(int(address.rpartition(":")[2]) for address in heaters(env, data_folder)) + 1
     with (
@@ -219,6 +241,7 @@ def test_pausing_holds_the_load_while_the_learner_thinks(data_folder):
         env.close()
 
 
+@pytest.mark.both_programs
 def test_a_dry_run_shows_the_plan_and_touches_nothing(data_folder, capsys):
     def files() -> list[Path]:
         """All but those of the environment beside it, whose Prometheus writes meanwhile."""
@@ -370,6 +393,7 @@ def test_a_stack_without_prometheus_is_refused_before_anything_is_made(tmp_path,
         make(str(path), target="local")
 
 
+@on_one_stack
 def test_a_second_run_of_the_same_name_is_refused_and_destroys_nothing(env, data_folder):
     second = make(ID, target="local", project="tests", environment="live")
     with pytest.raises(StackLockedError, match=str(os.getpid())):

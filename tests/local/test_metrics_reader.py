@@ -24,7 +24,10 @@ from infra_gym.metrics import MetricsReader, Prometheus, Series, quantile
 from infra_gym.testing.fake_prometheus import FakePrometheus
 
 PROMETHEUS = shutil.which("prometheus")
-pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not on the path")
+pytestmark = [
+    pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not on the path"),
+    pytest.mark.xdist_group("metrics"),  # one Prometheus for all
+]
 
 SCRAPE_S = 0.25
 METRIC: TypeAdapter[Metric] = TypeAdapter(Metric)

@@ -24,9 +24,12 @@ from infra_gym.evaluation.report import write_report
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-pytestmark = pytest.mark.skipif(
-    BROWSER is None, reason="no chromium is installed: apt-get install chromium"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        BROWSER is None, reason="no chromium is installed: apt-get install chromium"
+    ),
+    pytest.mark.xdist_group("browser"),  # one for all
+]
 
 OVERFLOWING = """
 [...document.querySelectorAll('main *')]

@@ -16,6 +16,8 @@ from infra_gym.terraform.backends import render_backend, state_key
 from infra_gym.terraform.documents import StateLock
 from infra_gym.testing.object_store import ObjectStore
 
+pytestmark = pytest.mark.both_programs
+
 PATIENCE_S = 30
 
 

@@ -13,6 +13,8 @@ from infra_gym.errors import TerraformError
 from infra_gym.terraform.command import Terraform
 from infra_gym.terraform.process import Process
 
+pytestmark = pytest.mark.both_programs
+
 LAYER = """
 variable "replicas" {
   type    = number

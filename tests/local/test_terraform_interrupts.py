@@ -17,6 +17,8 @@ import pytest
 from infra_gym.errors import TerraformError, TerraformInterruptedError, TerraformTimeoutError
 from infra_gym.terraform.command import Deadlines, Terraform
 
+pytestmark = pytest.mark.both_programs
+
 PATIENCE_S = 30
 
 READER = """

@@ -12,6 +12,8 @@ import pytest
 from infra_gym.errors import TerraformError
 from infra_gym.terraform.command import Terraform
 
+pytestmark = pytest.mark.both_programs
+
 SECRET = 'hunter2-"quoted" & <odd>\nsecond line of it'
 PARTS = ("hunter2", "second line of it")
 

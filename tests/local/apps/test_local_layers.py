@@ -132,6 +132,7 @@ def stack(binary, tmp_path, apps, free_ports, write_schedule):
     Path(socket_path(stack.run_folder)).unlink(missing_ok=True)
 
 
+@pytest.mark.both_programs
 @pytest.mark.parametrize("layer", sorted(folder.name for folder in LAYERS.iterdir()))
 def test_is_formatted_and_valid(binary, layer, tmp_path):
     folder = shutil.copytree(LAYERS / layer, tmp_path / layer)
@@ -162,6 +163,7 @@ class Sight:
         return int(result[0]["value"][1]) if result else None
 
 
+@pytest.mark.both_programs
 @needs_prometheus
 def test_the_life_of_a_stack(stack, ask, samples, until, monkeypatch):
     monkeypatch.setenv("DIGITALOCEAN_TOKEN", "a-secret")
@@ -264,6 +266,7 @@ def test_destroy_after_the_run_folder_was_removed_leaves_nothing(stack, until):
     assert not unix_socket.exists()
 
 
+@pytest.mark.both_programs
 def test_what_cannot_be_says_why(stack):
     def refusal(layer, **inputs):
         begin = time.monotonic()

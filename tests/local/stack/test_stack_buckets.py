@@ -27,6 +27,7 @@ def open_in_bucket(open_layers, bucket_state, terraform_for):
     return make
 
 
+@pytest.mark.both_programs
 def test_a_life_in_a_bucket(open_in_bucket, bucket_state, leftovers):
     stack = open_in_bucket("alpha", "beta")
     storage = BucketStorage(bucket_state)

@@ -71,6 +71,7 @@ def on(tmp_path: Path, binary: str) -> Callable[..., Stack]:
     return make
 
 
+@pytest.mark.both_programs
 def test_terraform_gets_the_way_and_the_ledger_remembers_it(on, tmp_path):
     stack = on(FakeCluster("one", "lab"))
     stack.apply()

@@ -37,6 +37,7 @@ def start_slow(tmp_path, binary):
         program.wait()
 
 
+@pytest.mark.both_programs
 def test_once_is_gentle(start_slow, open_layers, leftovers):
     program = start_slow()
     program.send_signal(signal.SIGINT)
@@ -66,6 +67,7 @@ esac
     return script
 
 
+@pytest.mark.both_programs
 def test_twice_is_at_once(start_slow, stubborn, open_layers, leftovers, tmp_path):
     program = start_slow(str(stubborn))
     program.send_signal(signal.SIGINT)

@@ -57,6 +57,7 @@ def kill_and_clean_up(lives, stack, data_folder, leftovers, point: int) -> None:
     assert not stack.status().exists
 
 
+@pytest.mark.both_programs
 def test_a_sample_of_the_kill_points(lives, points, open_layers, leftovers, tmp_path):
     assert points > 60
     for point in sorted(random.Random(20).sample(range(1, points + 1), 4)):
@@ -113,13 +114,14 @@ def test_a_live_run_in_another_process_is_left_alone(lives, open_layers, tmp_pat
         assert stack.status().layers[0].status == "absent"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
 @pytest.mark.parametrize(
     "moment",
     [
         "local/heater/events.jsonl",
-        pytest.param("processes/supervisord.conf", marks=pytest.mark.slow),
-        pytest.param("local/prometheus/inputs.auto.tfvars.json", marks=pytest.mark.slow),
+        "processes/supervisord.conf",
+        "local/prometheus/inputs.auto.tfvars.json",
     ],
 )
 def test_a_kill_while_the_real_stack_comes_up(binary, leftovers, tmp_path, monkeypatch, moment):

@@ -25,6 +25,7 @@ from infra_gym.settings import Settings
 from infra_gym.terraform.command import Terraform
 
 
+@pytest.mark.both_programs
 def test_a_life_leaves_nothing(open_layers, leftovers):
     stack = open_layers("alpha", "beta")
     applied = stack.apply(inputs={"alpha": {"size": 2}})
@@ -45,6 +46,7 @@ def test_a_life_leaves_nothing(open_layers, leftovers):
     assert not stack.status().exists
 
 
+@pytest.mark.both_programs
 def test_plan_touches_nothing_and_sees_through_layers(open_layers, leftovers):
     stack = open_layers("alpha", "beta", "last")
     plans = stack.plan(inputs={"alpha": {"size": 3}})
@@ -95,6 +97,7 @@ def test_a_needed_layer_that_is_not_up_is_named_before_anything_is_done(open_lay
     assert leftovers() == []
 
 
+@pytest.mark.both_programs
 def test_a_failure_in_the_middle(open_layers, leftovers):
     stack = open_layers("alpha", "beta", "last", "gamma")
     with pytest.raises(LayerFailedError) as told:
@@ -179,6 +182,7 @@ def test_the_second_run_is_refused_and_told_who_holds_the_lock(open_layers):
         pass
 
 
+@pytest.mark.both_programs
 def test_a_lock_that_cannot_be_understood_is_unlocked(open_layers, leftovers, tmp_path):
     lock = tmp_path / "data/state/infrastructure/p/e/lock/00000001.json"
     lock.parent.mkdir(parents=True)
@@ -300,6 +304,7 @@ def test_a_state_folder_that_is_gone_is_told(open_layers, tmp_path):
     assert "INFRA_GYM_DATA_FOLDER" in told.value.next_command
 
 
+@pytest.mark.both_programs
 def test_secrets_touch_no_file_but_the_state(open_layers, leftovers, tmp_path, monkeypatch):
     stack = open_layers("alpha", "secretive")
     stack.apply(inputs={"secretive": {"password": "open sesame"}})

@@ -134,6 +134,7 @@ def life(lives, terraform, layer_folder, left_behind):
     return type("BoundLife", (Life,), known)
 
 
+@pytest.mark.slow
 def test_a_short_life(life):
     run(life, examples=3, steps=5, derandomize=True)
 

@@ -330,6 +330,15 @@ def test_the_doctor_tells_what_is_needed_from_what_is_not(tmp_path, monkeypatch)
     assert "  DigitalOcean: " in other
 
 
+def test_the_doctor_asks_for_a_token_where_an_account_is_needed(monkeypatch):
+    monkeypatch.delenv("DIGITALOCEAN_TOKEN", raising=False)
+    answer = run("doctor", "--target", "do")
+    assert answer.exit_code == 1
+    needed, *_ = answer.stdout.partition("Only for what else you want:")
+    assert "  DigitalOcean: export DIGITALOCEAN_TOKEN=" in needed
+    assert "prometheus" not in answer.stdout
+
+
 def test_the_doctor_notices_a_data_folder_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setenv("INFRA_GYM_DATA_FOLDER", str(tmp_path / "file" / "data"))
     checks = {one["name"]: one for one in json.loads(run("doctor", "--json").stdout)["checks"]}

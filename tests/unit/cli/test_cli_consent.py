@@ -35,8 +35,11 @@ def test_a_no_makes_nothing():
 def test_where_nobody_can_be_asked_the_line_to_type_is_told(monkeypatch):
     monkeypatch.setattr("sys.argv", ["infra-gym", "run", "My App-v0"])
     with pytest.raises(UsageError, match="It costs") as caught:  # no terminal: pytest has none
-        ask(Output(), "It costs $1.", yes=False)
-    assert "infra-gym run 'My App-v0' --yes" in str(caught.value)
+        ask(Output(), "It costs $1.", named=["'My App-v0'"], yes=False)
+    assert caught.value.next_command == (
+        "infra-gym run 'My App-v0' --yes\nTo look first, for nothing: "
+        "infra-gym cost 'My App-v0', or infra-gym rehearse 'My App-v0'"
+    )
 
 
 def test_a_range_of_one_is_a_number():

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from infra_gym.clouds.kubernetes import Cluster
+from infra_gym.clouds.kubernetes_credentials import write_secret
 from infra_gym.errors import ClusterError, ClusterRefusedError
 
 
@@ -194,3 +196,23 @@ def test_newer_credentials_go_to_the_same_places(api_server: Any, tmp_path: Path
         cluster.renew(api_server.kubeconfig(tmp_path / "config", {"token": "new"}))
         cluster.version()
         assert session.get(f"{cluster.server}/version", timeout=10).status_code == 200
+
+
+def test_a_secret_is_replaced_at_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text("old")
+    path.chmod(0o644)
+    with path.open() as reader:
+        write_secret(path, b"new")
+        assert reader.read() == "old"  # the file that was open is whole
+    assert path.read_text() == "new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [one.name for one in tmp_path.iterdir()] == ["kubeconfig"]
+
+
+def test_a_secret_that_cannot_be_written_leaves_no_part_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / "kubeconfig"
+    (folder / "not-empty").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        write_secret(folder, b"new")
+    assert [one.name for one in tmp_path.iterdir()] == ["kubeconfig"]

@@ -16,9 +16,11 @@ from infra_gym.environments.place import Place
 from infra_gym.errors import (
     ActionError,
     EpisodeOverError,
+    InfraGymError,
     NotReadyError,
     PrometheusUnavailableError,
     SettingsError,
+    StackError,
     UsageError,
 )
 from infra_gym.recording import read_run
@@ -35,11 +37,14 @@ class BreakableWorld(SimulatedWorld):
     def __init__(self) -> None:
         super().__init__(DEFINITION, workload=DEFINITION.workload, interval_s=15.0, time_scale=4.0)
         self.failures = 0
+        self.refusal: InfraGymError | None = None
         self.modes: list[str] = []
         self.closed: list[bool] = []
 
     def reset(self, seed, controls, mode):
         self.modes.append(mode)
+        if self.refusal is not None:
+            raise self.refusal
         return super().reset(seed, controls, mode)
 
     def step(self, controls):
@@ -176,6 +181,19 @@ def test_what_is_told_to_type_names_the_file_that_an_environment_is_of(tmp_path)
         make(DEFINITION.id, target="replay")
 
 
+def test_the_log_names_the_file_that_an_environment_is_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = definition_file(DEFINITION.id).read_text().replace(DEFINITION.id, "Mine-v1")
+    (tmp_path / "Mine-v1.yaml").write_text(told)
+    for source in ("Mine-v1.yaml", DEFINITION.id):
+        log = tmp_path / f"{source}.jsonl"
+        env = make(source, target="sim", log=log)
+        env.reset(seed=1)
+        env.close()
+        is_file = source != DEFINITION.id
+        assert read_run(log).header.source == (str(tmp_path / source) if is_file else source)
+
+
 def test_the_reset_mode_is_checked():
     with pytest.raises(SettingsError, match="write 'soft', 'layer' or 'full'"):
         make_env().reset(options={"mode": "hard"})
@@ -214,6 +232,32 @@ def test_a_log_that_cannot_be_is_told_before_anything_is_made(tmp_path):
     with pytest.raises(UsageError, match="exists already"):
         env.reset(seed=1)
     assert env.world.modes == []
+
+
+def test_a_reset_that_was_refused_leaves_the_place_of_its_log_free(tmp_path):
+    log = tmp_path / "run.jsonl"
+    refused = make_env(log=log)
+    refused.world.refusal = StackError("nobody has said yes")
+    for _ in range(2):
+        with pytest.raises(StackError, match="nobody has said yes"):
+            refused.reset(seed=1)
+        assert not list(tmp_path.iterdir())
+    refused.close()
+    assert not list(tmp_path.iterdir())
+    env = make_env(log=log)
+    env.reset(seed=1)
+    env.close()
+    assert len(read_run(log).episodes) == 1
+
+
+def test_a_reset_that_fails_later_leaves_the_episodes_before(tmp_path):
+    env = make_env(log=tmp_path / "run.jsonl")
+    env.reset(seed=1)
+    env.world.refusal = StackError("the cluster is gone")
+    with pytest.raises(StackError):
+        env.reset(seed=2)
+    env.close()
+    assert len(read_run(tmp_path / "run.jsonl").episodes) == 1
 
 
 def test_a_simulation_has_no_stack_that_could_expire(monkeypatch):

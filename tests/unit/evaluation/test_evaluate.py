@@ -11,6 +11,7 @@ import pytest
 from infra_gym.errors import (
     EpisodeOverError,
     LayerFailedError,
+    NotReadyError,
     SettingsError,
     StaleMetricsError,
     UnknownNameError,
@@ -174,6 +175,25 @@ def test_an_episode_that_could_not_be_measured_is_played_again_and_logged_once()
     assert kinds == ["header", "reset", *["step"] * 5]
     assert [line.split('"')[3] for line in after.log] == ["reset", *["step"] * 5]
     assert played.lost == ("random, seed 1, is played again: no new sample",) * 2
+
+
+class Unready(Player):
+    """Its first reset fails, and leaves no log."""
+
+    _failed = False
+
+    def _episode(self, case):
+        if not self._failed:
+            self._failed = True
+            raise NotReadyError("not ready")
+        return super()._episode(case)
+
+
+def test_an_episode_whose_first_reset_failed_is_played_again():
+    player = Unready(arena())
+    played = player.insist(case(), times=1)
+    player.close()
+    assert [line.split('"')[3] for line in played.log] == ["header", "reset", *["step"] * 5]
 
 
 @pytest.mark.parametrize(

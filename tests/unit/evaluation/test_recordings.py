@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from infra_gym.definitions.catalog import definition_file
 from infra_gym.errors import UsageError
 from infra_gym.evaluation.recordings import (
     STAYED,
@@ -54,6 +55,23 @@ def test_a_log_without_steps_is_refused(write_log):
     with pytest.raises(UsageError, match="has no steps to learn from") as caught:
         read_recordings(log)
     assert caught.value.next_command.startswith("infra-gym probe SimpleK8sWebApp-v0 --target local")
+
+
+def test_a_log_finds_the_file_that_its_environment_was_made_from(write_log, tmp_path):
+    file = tmp_path / "my envs" / "Mine-v1.yaml"
+    file.parent.mkdir()
+    text = definition_file("SimpleK8sWebApp-v0").read_text(encoding="utf-8")
+    file.write_text(text.replace("SimpleK8sWebApp-v0", "Mine-v1"), encoding="utf-8")
+
+    def from_file(line):
+        line["id"] = "Mine-v1"
+        line["info"]["file"] = str(file)
+
+    (recording,) = read_recordings(edited(write_log(steps=3), 0, from_file))
+    assert recording.definition.id == "Mine-v1"
+    with pytest.raises(UsageError) as caught:
+        read_recordings(edited(write_log("short.jsonl", steps=0), 0, from_file))
+    assert caught.value.next_command == f"infra-gym probe '{file}' --target local"
 
 
 def test_an_empty_file_is_refused(tmp_path):

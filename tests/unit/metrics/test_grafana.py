@@ -88,6 +88,16 @@ def test_formulas_are_put_together() -> None:
     )
 
 
+def test_a_moment_is_shown_as_its_age() -> None:
+    panels = {
+        one["title"]: one for one in dashboard(find_definition("SizedK8sWebApp-v0"))["panels"]
+    }
+    started = panels["replica started"]
+    assert started["targets"][0]["expr"].startswith("time() - (process_start_time_seconds{")
+    assert started["fieldConfig"]["defaults"]["unit"] == "s"
+    assert panels["ready"]["description"] == "The metric ready of SizedK8sWebApp-v0."
+
+
 def lost(written: Any, kept: Any, path: str = "") -> Iterator[str]:
     """What Grafana's own model of a dashboard does not know, or knows otherwise."""
     if isinstance(written, dict):

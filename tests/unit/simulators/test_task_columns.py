@@ -57,7 +57,8 @@ def bits(number: float) -> bytes:
 @settings(max_examples=60, deadline=None)
 @given(pairs=st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=6))
 def test_each_place_has_what_a_single_expression_gives(text, pairs):
-    numbers = np.vstack([np.array(pairs).T, np.zeros(len(pairs))])
+    numbers = np.zeros((3, len(pairs)))  # rows lie together, as those of an environment do
+    numbers[:2] = np.array(pairs).T
     missing = np.zeros((1, len(pairs)), dtype=np.bool_)
     evaluate(programs([text], ["a", "b"], [math.nan]), numbers, missing, 0, len(pairs))
     for place, (a, b) in enumerate(pairs):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import stat
-
 import pytest
 
 from infra_gym.errors import CloudError, CloudMissingError
 from infra_gym.settings import Settings
-from infra_gym.stack.access import TEARDOWN_S, ClusterAccess, write_secret
+from infra_gym.stack.access import TEARDOWN_S, ClusterAccess
 
 EXPIRY_S = 24 * 3600
 HOUR_S = 3600
@@ -112,23 +110,3 @@ def test_a_cluster_that_is_gone_is_told_at_the_next_renewal(access, account, clo
     clock.now += HOUR_S + 1
     with pytest.raises(CloudMissingError):
         access.open("id-1")
-
-
-def test_a_secret_is_replaced_at_once_and_for_its_owner_alone(tmp_path):
-    path = tmp_path / "kubeconfig"
-    path.write_text("old")
-    path.chmod(0o644)
-    with path.open() as reader:
-        write_secret(path, "new")
-        assert reader.read() == "old"  # the file that was open is whole
-    assert path.read_text() == "new"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [one.name for one in tmp_path.iterdir()] == ["kubeconfig"]
-
-
-def test_a_secret_that_cannot_be_written_leaves_no_part_of_it(tmp_path):
-    folder = tmp_path / "kubeconfig"
-    (folder / "not-empty").mkdir(parents=True)
-    with pytest.raises(OSError, match="directory"):
-        write_secret(folder, "new")
-    assert [one.name for one in tmp_path.iterdir()] == ["kubeconfig"]
