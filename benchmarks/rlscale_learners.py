@@ -47,7 +47,7 @@ _NUMBERS: Mapping[str, Mapping[str, Any]] = {
     "dqn": {
         **_BUFFERED, "target_update_interval": 4_000, "exploration_fraction": 0.3,
         "exploration_final_eps": 0.02,
-    },  # of three sets of numbers the best on the bursty load for tuning
+    },  # of four sets of numbers the best on the bursty load for tuning
     "sac": _BUFFERED,
     "td3": _BUFFERED,
     "ddpg": _BUFFERED,
