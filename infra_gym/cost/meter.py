@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from infra_gym.definitions.models import Prices
 
 SECONDS_PER_HOUR = 3600.0
@@ -46,10 +43,3 @@ class Meter:
     def charge(self, replicas: float, seconds: float) -> Charge:
         """The same as a bill tells it; see :meth:`cost_usd`."""
         return Charge(self.cost_usd(replicas, seconds), self.cost_usd(replicas, SECONDS_PER_HOUR))
-
-    def costs_usd(
-        self, replicas: NDArray[np.int64], seconds: NDArray[np.float64] | float
-    ) -> NDArray[np.float64]:
-        """The same for many environments at once, whose numbers are known not to be negative."""
-        costs = replicas * self.prices.replica_usd_per_hour * seconds / SECONDS_PER_HOUR
-        return np.asarray(costs, dtype=np.float64)

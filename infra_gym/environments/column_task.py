@@ -7,8 +7,7 @@ do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,6 @@ from gymnasium import spaces
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from infra_gym.cost import Meter
-from infra_gym.cost.meter import SECONDS_PER_HOUR
 from infra_gym.definitions.models import Definition
 from infra_gym.errors import ActionError, MetricsError
 from infra_gym.expressions import ColumnExpression, postfix
@@ -30,8 +27,6 @@ Column = NDArray[np.float64]
 Columns = dict[str, Column]
 Masks = dict[str, NDArray[np.bool_]]
 
-_OWN = ("cost_usd", "cost_rate", "last_action", "out_of_bounds", "pending", "interval_s")
-"""The task's own numbers."""
 _PAGE, _SHIFT = 512, 40
 """In numbers of 8 bytes: a page, and how far a row lies from the one before beyond whole pages."""
 
@@ -41,21 +36,19 @@ class ColumnMoves:
     """What actions ask for.
 
     Attributes:
-        controls: The new value of every control, inside its bounds.
+        controls: The new value of every control, inside its bounds; shape (controls, environments).
         last_action: What was asked of the first control, as a change of its value.
-        clipped: Per control, where the wish lay outside the bounds.
+        clipped: Where the wish lay outside the bounds; shape (controls, environments).
     """
 
-    controls: dict[str, NDArray[np.int64]]
+    controls: NDArray[np.int64]
     last_action: Column
-    clipped: Masks
+    clipped: NDArray[np.bool_]
 
     def overwrite(self, places: NDArray[np.intp], part: ColumnMoves) -> None:
         """Put the moves of some environments in their ``places``."""
         self.last_action[places] = part.last_action
-        for name in self.controls:
-            self.controls[name][places] = part.controls[name]
-            self.clipped[name][places] = part.clipped[name]
+        self.controls[:, places], self.clipped[:, places] = part.controls, part.clipped
 
 
 @dataclass(frozen=True)
@@ -68,6 +61,8 @@ class ColumnOutcome:
         terms: The reward's named terms.
         numbers: A row for each metric, and one for each term; they may be longer than there are
             environments.
+        before: The numbers of the interval before; its own, where there was none.
+        missing: Where a formula or term had no value; shape (formulas and terms, environments).
         metrics: The rows by name: measured, the controls, the task's own, computed.
         empty: Metrics that somewhere had their declared value because there was nothing to
             measure, and where.
@@ -77,6 +72,8 @@ class ColumnOutcome:
     rewards: Column
     terms: Columns
     numbers: Column
+    before: Column
+    missing: NDArray[np.bool_]
     metrics: Columns
     empty: Masks
 
@@ -85,6 +82,7 @@ class ColumnOutcome:
         self.observations[places] = part.observations
         self.rewards[places] = part.rewards
         self.numbers[:, places] = part.numbers[:, : len(places)]
+        self.before[:, places] = self.numbers[:, places]
         for name in self.empty.keys() | part.empty.keys():
             mask = self.empty.setdefault(name, np.zeros(len(self.rewards), dtype=np.bool_))
             mask[places] = part.empty.get(name, False)
@@ -113,7 +111,9 @@ class ColumnTask:
         self.observation_space = batch_space(single.observations.space, num_envs)
         self._num_envs = num_envs
         self._definition = definition
-        self._meter = Meter(definition.prices)
+        self._price = definition.prices.replica_usd_per_hour
+        paid = definition.replica_controls
+        self._paid = np.array([name in paid for name in definition.controls])
         self._formulas = {
             name: (ColumnExpression(formula.text), definition.metrics[name].empty)
             for name, formula in Formulas(definition.metrics).expressions.items()
@@ -129,102 +129,120 @@ class ColumnTask:
             if metric.by is None and name not in self._formulas
         ]
         self._measured = len(measured)
-        self._given = [*measured, *definition.controls, *_OWN]
+        self._given = [*measured, *definition.controls, *compiled.OWN]
         self._names = [*self._given, *self._formulas]
         # In the order of their rows, which are the last ones.
         self._every = [*self._formulas.values(), *((term, None) for term in self._terms.values())]
         self._programs = self._compile()
         rows = [self._names.index(entry.metric) for entry in definition.observations]
         changes = [entry.change for entry in definition.observations]
-        self._entries = np.array(rows), np.array(changes, dtype=np.bool_)
+        space = self.single_observation_space
+        self._entries = compiled.Entries(
+            np.array(rows), np.array(changes, dtype=np.bool_), space.low, space.high
+        )
 
-    def moves(self, actions: Any, current: Mapping[str, NDArray[np.int64]]) -> ColumnMoves:
+    def moves(self, actions: Any, current: NDArray[np.int64]) -> ColumnMoves:
         """The controls after ``actions``.
 
         Raises:
             ActionError: Not whole numbers of the action space; nothing was changed.
         """
-        controls, asked, clipped = {}, {}, {}
-        for (name, control), index in zip(
-            self._definition.controls.items(), self._indices(actions), strict=True
-        ):
-            controls[name], asked[name] = np.empty_like(index), np.empty(len(index))
-            clipped[name] = np.empty(len(index), dtype=np.bool_)
+        indices = self._indices(actions)
+        controls, asked = np.empty_like(indices), np.empty(indices.shape)
+        clipped = np.empty(indices.shape, dtype=np.bool_)
+        for row, (name, control) in enumerate(self._definition.controls.items()):
             limits = (control.low, control.high, control.beyond == "keep")
             compiled.move(
-                index, self._changes[name], limits, current[name],
-                controls[name], asked[name], clipped[name],
+                indices[row], self._changes[name], limits, current[row],
+                controls[row], asked[row], clipped[row],
             )  # fmt: skip
-        return ColumnMoves(controls, next(iter(asked.values())), clipped)
+        return ColumnMoves(controls, asked[0], clipped)
 
-    def room(self, number: int) -> Column:
-        """Where the numbers of so many environments go: the first rows are for the measured
-        metrics, in the definition's order."""
-        # Rows of 4096 numbers would all begin at the same place of the processor's caches.
-        shift = (_SHIFT - number) % _PAGE if number >= _PAGE else 0
-        return np.empty((len(self._names) + len(self._terms), number + shift))
-
-    def measured(self, numbers: Column, number: int) -> Column:
-        """The rows of :meth:`room` that are for the measured metrics."""
-        return numbers[: self._measured, :number]
-
-    def outcome(
-        self,
-        numbers: Column,
-        controls: Mapping[str, NDArray[np.int64]],
-        before: ColumnOutcome | None,
-        *,
-        seconds: Column,
-        last_action: Column,
-        clipped: Masks,
-        empty: Mapping[str, NDArray[np.bool_]],
-    ) -> ColumnOutcome:
-        """Observations, rewards and cost of one interval.
+    def outcome(self, number: int, before: ColumnOutcome | None = None) -> ColumnOutcome:
+        """Room for the outcome of so many environments.
 
         Args:
-            numbers: From :meth:`room`, with the world's metrics; the others are filled.
-            controls: The controls that held during the interval.
+            number: How many.
             before: The interval before; ``None``: there was none, so that nothing has changed.
-            seconds: The interval's length on the world's clock.
-            last_action: What the action asked of the first control, as a change.
-            clipped: Per control, where the action asked it to leave its bounds.
-            empty: Where measured metrics had nothing to measure.
+        """
+        # Rows of 4096 numbers would all begin at the same place of the processor's caches.
+        shift = (_SHIFT - number) % _PAGE if number >= _PAGE else 0
+        numbers = np.empty((len(self._names) + len(self._terms), number + shift))
+        rows = numbers[:, :number]
+        return ColumnOutcome(
+            observations=np.empty((number, len(self._entries.rows)), dtype=np.float32),
+            rewards=np.empty(number),
+            terms=dict(zip(self._terms, rows[len(self._names) :], strict=True)),
+            numbers=numbers,
+            before=numbers if before is None else before.numbers,
+            missing=np.zeros((len(self._every), number), dtype=np.bool_),
+            metrics=dict(zip(self._names, rows, strict=False)),
+            empty={},
+        )
+
+    def measured(self, outcome: ColumnOutcome, part: slice) -> Column:
+        """The rows for the measured metrics of some environments, in the definition's order."""
+        return outcome.numbers[: self._measured, part]
+
+    def work_out(
+        self,
+        outcome: ColumnOutcome,
+        moves: ColumnMoves,
+        ticks: NDArray[np.int64],
+        interval_s: float,
+        part: slice,
+    ) -> None:
+        """Observations, rewards and cost of one interval of some environments, all but what
+        :meth:`finish` does. Threads may work out several parts at once.
+
+        Args:
+            outcome: Filled; its measured metrics are known.
+            moves: Of all environments.
+            ticks: Intervals since each one's reset.
+            interval_s: The interval's length on the world's clock.
+            part: Of all environments.
+        """
+        numbers, begin, end = outcome.numbers, part.start, part.stop
+        given = compiled.Given(
+            ticks, interval_s, moves.controls, self._paid, self._price, moves.last_action,
+            moves.clipped, self._measured,
+        )  # fmt: skip
+        told = self._told(outcome)
+        if self._programs is None:
+            compiled.give(given, numbers, begin, end)
+            self._evaluate(outcome, part)
+            compiled.tell(numbers, *told, begin, end)
+        else:
+            compiled.work_out(given, self._programs, numbers, outcome.missing, *told, begin, end)
+
+    def again(self, outcome: ColumnOutcome) -> ColumnOutcome:
+        """The same with observations of its own: those that it had are somebody else's."""
+        fresh = replace(outcome, observations=np.empty_like(outcome.observations))
+        compiled.tell(fresh.numbers, *self._told(fresh), 0, len(fresh.rewards))
+        return fresh
+
+    def _told(
+        self, outcome: ColumnOutcome
+    ) -> tuple[Column, int, compiled.Entries, Column, NDArray[np.float32]]:
+        """From what and into what rewards and observations are told."""
+        return (
+            outcome.before, len(self._terms), self._entries, outcome.rewards, outcome.observations
+        )  # fmt: skip
+
+    def finish(self, outcome: ColumnOutcome) -> None:
+        """Say where formulas had their ``empty`` value.
 
         Raises:
-            MetricsError: A number that is needed is missing.
+            MetricsError: One has no value.
         """
-        number = len(seconds)
-        replicas = np.zeros(number, dtype=np.int64)
-        for name in self._definition.replica_controls:
-            replicas += controls[name]
-        rows = numbers[:, :number]
-        metrics = dict(zip(self._names, rows, strict=False))
-        given = {
-            **controls,
-            "cost_usd": self._meter.costs_usd(replicas, seconds),
-            "cost_rate": self._meter.costs_usd(replicas, SECONDS_PER_HOUR),
-            "last_action": last_action,
-            "out_of_bounds": np.logical_or.reduce([*clipped.values()]),
-            "interval_s": seconds,
-            "pending": 0.0,
-        }
-        for name, value in given.items():
-            metrics[name][:] = value
-        terms = dict(zip(self._terms, rows[len(self._names) :], strict=True))
-        without = self._evaluate(numbers, metrics, number)
-        rewards = np.zeros(number)
-        for term in terms.values():
-            rewards += term
-        return ColumnOutcome(
-            observations=self._observe(
-                numbers, numbers if before is None else before.numbers, number
-            ),
-            rewards=rewards,
-            terms=terms,
-            numbers=numbers,
-            metrics=metrics,
-            empty={**empty, **without},
-        )
+        if not outcome.missing.any():
+            return
+        for (expression, otherwise), nothing in zip(self._every, outcome.missing, strict=True):
+            if otherwise is None and nothing.any():
+                raise self._no_value(expression, outcome.metrics, int(nothing.argmax()))
+        for name, nothing in zip(self._formulas, outcome.missing, strict=False):
+            if nothing.any():
+                outcome.empty[name] = nothing
 
     def _compile(self) -> compiled.Programs | None:
         """The formulas and terms, if compiled code takes them."""
@@ -242,34 +260,17 @@ class ColumnTask:
             depth=max((program.depth for program in programs), default=1),
         )
 
-    def _evaluate(self, numbers: Column, metrics: Columns, number: int) -> Masks:
-        """Fill the rows of formulas and terms; where formulas had their ``empty`` value.
-
-        Raises:
-            MetricsError: One has no value.
-        """
-        rows = numbers[len(self._given) :, :number]
-        missing = np.zeros(rows.shape, dtype=np.bool_)
-        if self._programs is not None:
-            compiled.evaluate(self._programs, numbers, missing)
-        else:
-            for (expression, otherwise), row, nothing in zip(
-                self._every, rows, missing, strict=True
-            ):
-                row[:] = expression.evaluate(metrics, len(row))
-                nothing[:] = np.isnan(row)
-                if otherwise is not None:
-                    row[nothing] = otherwise
-        if not missing.any():
-            return {}
-        for (expression, otherwise), nothing in zip(self._every, missing, strict=True):
-            if otherwise is None and nothing.any():
-                raise self._no_value(expression, metrics, int(nothing.argmax()))
-        return {
-            name: nothing
-            for name, nothing in zip(self._formulas, missing, strict=False)
-            if nothing.any()
-        }
+    def _evaluate(self, outcome: ColumnOutcome, part: slice) -> None:
+        """Formulas and terms by NumPy."""
+        metrics = {name: row[part] for name, row in outcome.metrics.items()}
+        rows = outcome.numbers[len(self._given) :, part]
+        for (expression, otherwise), row, nothing in zip(
+            self._every, rows, outcome.missing[:, part], strict=True
+        ):
+            row[:] = expression.evaluate(metrics, len(row))
+            nothing[:] = np.isnan(row)
+            if otherwise is not None:
+                row[nothing] = otherwise
 
     def _no_value(self, expression: ColumnExpression, metrics: Columns, place: int) -> MetricsError:
         for name, (formula, _) in self._formulas.items():
@@ -286,14 +287,8 @@ class ColumnTask:
             next_command="see the metrics that it names with `infra-gym envs show`",
         )
 
-    def _observe(self, numbers: Column, before: Column, number: int) -> NDArray[np.float32]:
-        space = self.single_observation_space
-        observations = np.empty((number, space.shape[0]), dtype=np.float32)
-        compiled.observe(numbers, before, *self._entries, space.low, space.high, observations)
-        return observations
-
-    def _indices(self, actions: Any) -> list[NDArray[np.int64]]:
-        """For each control, which of its actions."""
+    def _indices(self, actions: Any) -> NDArray[np.int64]:
+        """For each control, which of its actions; shape (controls, environments)."""
         sizes = self.controls.sizes
         given = np.asarray(actions)
         wanted = self.action_space.shape
@@ -307,4 +302,4 @@ class ColumnTask:
             if column.min() < 0 or column.max() >= size:
                 wrong = column[(column < 0) | (column >= size)][0]
                 raise ActionError(f"An action is a whole number from 0 to {size - 1}, not {wrong}.")
-        return [np.ascontiguousarray(column, dtype=np.int64) for column in columns]
+        return np.ascontiguousarray(columns, dtype=np.int64)

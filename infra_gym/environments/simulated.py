@@ -124,6 +124,7 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         self.action_space = self._task.action_space
         self.observation_space = self._task.observation_space
         self._initial = self._task.controls.initial
+        self._replicas = list(self._initial).index(self._world.control)
         self._generators = Generators(self.num_envs)
         self._seeds = [0] * self.num_envs
         self._controls = self._still(self.num_envs).controls
@@ -154,9 +155,10 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             check_first(mask)
         self._generators.seed(wanted := seeds(seed, self.num_envs), np.flatnonzero(mask))
         moves = self._still(self.num_envs)
-        self._last = self._begin(np.flatnonzero(mask), self._last, moves, wanted)
+        last = None if self._last is None else self._task.again(self._last)
+        self._last = self._begin(np.flatnonzero(mask), last, moves, wanted)
         infos = self._infos(self._last, moves, shown=mask, begun=mask) if self._info else {}
-        return self._last.observations.copy(), infos
+        return self._last.observations, infos
 
     def step(
         self, actions: ArrayLike
@@ -171,9 +173,8 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         check_step(begun=self._last is not None, ended=self._ended, mode=self._autoreset)
         moves = self._task.moves(actions, self._controls)
         begun = self._ended.copy()
-        self._world.step(moves.controls[self._world.control], begun)
+        outcome = self._advance(moves, begun)
         self._controls = moves.controls
-        outcome = self._outcome(moves)
         if begun.any():  # their step is the reset
             outcome = self._begin(np.flatnonzero(begun), outcome, moves)
         truncations = self._truncations()
@@ -192,7 +193,7 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         self._last = outcome
         terminations = np.zeros(self.num_envs, dtype=np.bool_)
         return (
-            outcome.observations.copy(),
+            outcome.observations,
             rewards.copy(),
             terminations,
             truncations,
@@ -224,20 +225,13 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         still = self._still(len(places))
         self._world.begin(places, drawn, self._initial[self._world.control])
         self._ended[places] = False
-        for name, control in still.controls.items():
-            self._controls[name][places] = control
-        numbers = self._task.room(len(places))
-        empty = self._world.read(self._task.measured(numbers, len(places)), places)
-        zeros = np.zeros(len(places))
-        part = self._task.outcome(
-            numbers,
-            still.controls,
-            None,
-            seconds=zeros,
-            last_action=zeros,
-            clipped=still.clipped,
-            empty=empty,
-        )
+        self._controls[:, places] = still.controls
+        part = self._task.outcome(len(places))
+        whole = slice(0, len(places))
+        part.empty.update(self._world.read(self._task.measured(part, whole), places))
+        now = np.zeros(len(places), dtype=np.int64)
+        self._task.work_out(part, still, now, self.place.interval_s, whole)
+        self._task.finish(part)
         part.rewards[:] = 0.0
         moves.overwrite(places, still)
         if outcome is None:
@@ -245,29 +239,30 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         outcome.overwrite(places, part)
         return outcome
 
-    def _outcome(self, moves: ColumnMoves) -> ColumnOutcome:
-        numbers = self._task.room(self.num_envs)
-        empty = self._world.read(self._task.measured(numbers, self.num_envs))
-        ticks = self._world.ticks
-        until_s = ticks * self.place.interval_s
-        since_s = (ticks - 1) * self.place.interval_s
-        return self._task.outcome(
-            numbers,
-            moves.controls,
-            self._last,
-            seconds=until_s - since_s,
-            last_action=moves.last_action,
-            clipped=moves.clipped,
-            empty=empty,
-        )
+    def _advance(self, moves: ColumnMoves, idle: Mask) -> ColumnOutcome:
+        """Let an interval pass in each environment that is not ``idle``."""
+        outcome, empty = self._task.outcome(self.num_envs, self._last), []
+
+        def work_out(part: slice) -> None:
+            masks = self._world.read(self._task.measured(outcome, part), part)
+            if masks:
+                empty.append((part, masks))
+            self._task.work_out(outcome, moves, self._world.ticks, self.place.interval_s, part)
+
+        self._world.step(moves.controls[self._replicas], idle, work_out)
+        for part, masks in empty:
+            for name, mask in masks.items():
+                every = outcome.empty.setdefault(name, np.zeros(self.num_envs, dtype=np.bool_))
+                every[part] = mask
+        self._task.finish(outcome)
+        return outcome
 
     def _still(self, number: int) -> ColumnMoves:
         """What a reset does with the controls."""
-        controls = {
-            name: np.full(number, value, dtype=np.int64) for name, value in self._initial.items()
-        }
-        clipped = {name: np.zeros(number, dtype=np.bool_) for name in controls}
-        return ColumnMoves(controls, np.zeros(number), clipped)
+        shape = len(self._initial), number
+        controls = np.empty(shape, dtype=np.int64)
+        controls.T[:] = [*self._initial.values()]
+        return ColumnMoves(controls, np.zeros(number), np.zeros(shape, dtype=np.bool_))
 
     def _truncations(self) -> Mask:
         if self._max_steps is None:
@@ -303,8 +298,14 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
                 ),
                 "rewards": {name: float(term[place]) for name, term in outcome.terms.items()},
                 "cost_usd": float(outcome.metrics["cost_usd"][place]),
-                "controls": {name: int(col[place]) for name, col in moves.controls.items()},
-                "clipped": [name for name, where in moves.clipped.items() if where[place]],
+                "controls": dict(
+                    zip(self._initial, moves.controls[:, place].tolist(), strict=True)
+                ),
+                "clipped": [
+                    name
+                    for name, beyond in zip(self._initial, moves.clipped[:, place], strict=True)
+                    if beyond
+                ],
                 "tick": tick,
                 "time_s": tick * self.place.interval_s * self.place.time_scale,
                 "seconds": {"apply": 0.0, "sample": 0.0},

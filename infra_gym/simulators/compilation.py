@@ -36,7 +36,25 @@ def compiled(function: F) -> F:
     kept, every process compiles anew; a ``RuntimeWarning`` says so, once. Any number of processes
     may compile and keep the same function at once.
     """
-    made: Any = numba.njit(**_OPTIONS)(function)
+    return _made(function)
+
+
+def uncounted(function: F) -> F:
+    """As :func:`compiled`, for loops over arrays that they are given.
+
+    numba counts who holds an array, also where it is only handed on or seen in part, and each count
+    takes longer than a few operations. Here nothing is counted, so that no array can be made.
+    """
+    return _made(function, _nrt=False)
+
+
+def unlocked(function: F) -> F:
+    """As :func:`compiled`, and other threads of Python go on meanwhile."""
+    return _made(function, nogil=True)
+
+
+def _made(function: F, **options: Any) -> F:
+    made: Any = numba.njit(**_OPTIONS, **options)(function)
     if hasattr(made, "_cache"):  # not with NUMBA_DISABLE_JIT
         try:
             made._cache = _Kept(function)  # noqa: SLF001 - numba has no public way to it

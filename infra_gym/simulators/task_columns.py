@@ -14,12 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.expressions import Operation
-from infra_gym.simulators.compilation import compiled
+from infra_gym.simulators.compilation import compiled, uncounted, unlocked
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 _BLOCK = 256
+_HOUR_S = 3600.0
+
+OWN = ("cost_usd", "cost_rate", "last_action", "out_of_bounds", "pending", "interval_s")
+"""The task's own numbers. Nothing is pending where changes are made at once."""
 
 KNOWN_OPERATIONS = frozenset(
     {
@@ -58,7 +62,48 @@ class Programs(NamedTuple):
     depth: int
 
 
-@compiled
+class Given(NamedTuple):
+    """What a task knows of its environments before any expression.
+
+    Attributes:
+        ticks: Intervals since each one's reset.
+        interval_s: The length of one.
+        controls: Shape (controls, environments).
+        paid: Of which controls the values are replicas that are paid for.
+        replica_usd_per_hour: What one costs; for this and the length of an interval, see
+            :class:`~infra_gym.cost.Meter`.
+        asked: What each action asked of the first control, as a change.
+        clipped: Where actions led beyond the limits; shape (controls, environments).
+        row: Of the first of these numbers.
+    """
+
+    ticks: Integers
+    interval_s: float
+    controls: Integers
+    paid: NDArray[np.bool_]
+    replica_usd_per_hour: float
+    asked: Floats
+    clipped: NDArray[np.bool_]
+    row: int
+
+
+class Entries(NamedTuple):
+    """What is observed.
+
+    Attributes:
+        rows: Which number each entry is.
+        changes: Whether it is the change since the step before.
+        low: The lowest that each may be.
+        high: The highest.
+    """
+
+    rows: Integers
+    changes: NDArray[np.bool_]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+
+
+@uncounted
 def move(
     chosen: Integers,
     changes: Integers,
@@ -88,18 +133,50 @@ def move(
         moved[place] = now if keeps and wished != value else value
 
 
+@uncounted
+def give(given: Given, numbers: Floats, begin: int, end: int) -> None:
+    """The numbers of some environments that the task knows before any expression.
+
+    Args:
+        given: What it knows them from.
+        numbers: Shape (rows, at least environments); filled from row ``given.row`` on: the
+            controls, and after them :data:`OWN`.
+        begin: The first of the environments.
+        end: The one after the last.
+    """
+    row, price = given.row, given.replica_usd_per_hour
+    own = row + given.controls.shape[0]
+    for place in range(begin, end):
+        replicas, beyond = 0, False
+        for control in range(given.controls.shape[0]):
+            value = given.controls[control, place]
+            numbers[row + control, place] = value
+            replicas += value if given.paid[control] else 0
+            beyond |= given.clipped[control, place]
+        tick = given.ticks[place]
+        seconds = tick * given.interval_s - (tick - 1) * given.interval_s if tick > 0 else 0.0
+        numbers[own, place] = replicas * price * seconds / _HOUR_S
+        numbers[own + 1, place] = replicas * price * _HOUR_S / _HOUR_S
+        numbers[own + 2, place], numbers[own + 3, place] = given.asked[place], beyond
+        numbers[own + 4, place], numbers[own + 5, place] = 0.0, seconds
+
+
 @compiled
-def evaluate(programs: Programs, numbers: Floats, missing: NDArray[np.bool_]) -> None:
-    """Values of all expressions.
+def evaluate(
+    programs: Programs, numbers: Floats, missing: NDArray[np.bool_], begin: int, end: int
+) -> None:
+    """Values of all expressions for some environments.
 
     Args:
         programs: The expressions.
         numbers: Shape (rows, at least environments); the last rows are filled, one an expression.
         missing: Set where an expression has no value, shape (expressions, environments).
+        begin: The first of the environments.
+        end: The one after the last.
     """
     stack, given = np.empty((programs.depth, _BLOCK)), numbers.shape[0] - programs.ends.size
-    for first in range(0, missing.shape[1], _BLOCK):
-        last, instruction = min(first + _BLOCK, missing.shape[1]), 0
+    for first in range(begin, end, _BLOCK):
+        last, instruction = min(first + _BLOCK, end), 0
         for one in range(programs.ends.size):
             top = int(np.int64(0))  # for a literal 0 the long function would be compiled once more
             while instruction < programs.ends[one]:
@@ -116,7 +193,7 @@ def evaluate(programs: Programs, numbers: Floats, missing: NDArray[np.bool_]) ->
                 numbers[row, first + slot] = otherwise if nothing else value
 
 
-@compiled
+@uncounted
 def _run(  # noqa: C901 - a table
     operation: int,
     argument: float,
@@ -129,7 +206,8 @@ def _run(  # noqa: C901 - a table
     """One instruction for ``size`` environments from the ``first`` on; returns how many columns are
     on the stack then."""
     if operation == _NUMBER:
-        stack[top, :size] = argument
+        for slot in range(size):
+            stack[top, slot] = argument
         return top + 1
     if operation == _NAME:
         row = int(argument)
@@ -200,33 +278,63 @@ def _compared(operation: int, a: float, b: float) -> float:
     return 1.0 if holds else 0.0
 
 
-@compiled
-def observe(
+@uncounted
+def tell(
     numbers: Floats,
     before: Floats,
-    rows: Integers,
-    changes: NDArray[np.bool_],
-    low: NDArray[np.float32],
-    high: NDArray[np.float32],
+    terms: int,
+    entries: Entries,
+    rewards: Floats,
     observations: NDArray[np.float32],
+    begin: int,
+    end: int,
 ) -> None:
-    """Observations, inside their bounds.
+    """Rewards and observations of some environments.
 
     Args:
         numbers: Shape (rows, at least environments).
         before: The same of the step before.
-        rows: Which number each entry is.
-        changes: Whether it is the change since the step before.
-        low: Of each entry.
-        high: Of each entry.
-        observations: Shape (environments, entries).
+        terms: How many rows are terms of the reward, from the last one back.
+        entries: What is observed.
+        rewards: Filled with the terms' sums, shape (environments,).
+        observations: Filled, inside the bounds; shape (environments, entries).
+        begin: The first of the environments.
+        end: The one after the last.
     """
-    for first in range(0, observations.shape[0], _BLOCK):
-        last = min(first + _BLOCK, observations.shape[0])
-        for entry in range(rows.size):
-            row, lowest, highest = rows[entry], low[entry], high[entry]
-            for place in range(first, last):
-                value = numbers[row, place]
-                if changes[entry]:
-                    value -= before[row, place]
-                observations[place, entry] = min(max(np.float32(value), lowest), highest)
+    for place in range(begin, end):
+        rewards[place] = 0.0
+    for term in range(numbers.shape[0] - terms, numbers.shape[0]):
+        for place in range(begin, end):
+            rewards[place] += numbers[term, place]
+    for entry in range(entries.rows.size):
+        row, lowest, highest = entries.rows[entry], entries.low[entry], entries.high[entry]
+        if entries.changes[entry]:
+            for place in range(begin, end):
+                value = np.float32(numbers[row, place] - before[row, place])
+                observations[place, entry] = min(max(value, lowest), highest)
+        else:
+            for place in range(begin, end):
+                value = np.float32(numbers[row, place])
+                observations[place, entry] = min(max(value, lowest), highest)
+
+
+@unlocked
+def work_out(
+    given: Given,
+    programs: Programs,
+    numbers: Floats,
+    missing: NDArray[np.bool_],
+    before: Floats,
+    terms: int,
+    entries: Entries,
+    rewards: Floats,
+    observations: NDArray[np.float32],
+    begin: int,
+    end: int,
+) -> None:
+    """:func:`give`, :func:`evaluate` and :func:`tell` in one, by blocks that fit a near cache."""
+    for first in range(begin, end, _BLOCK):
+        last = min(first + _BLOCK, end)
+        give(given, numbers, first, last)
+        evaluate(programs, numbers, missing, first, last)
+        tell(numbers, before, terms, entries, rewards, observations, first, last)

@@ -25,7 +25,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from infra_gym.simulators.compilation import compiled, inlined
+from infra_gym.simulators.compilation import compiled, inlined, uncounted, unlocked
 from infra_gym.simulators.webapp_fluid_measures import measure_block
 from infra_gym.simulators.webapp_fluid_queue import (
     BLOCKED,
@@ -92,13 +92,13 @@ REPLICA_FIELDS = 5
 
 
 @compiled
-def begin(states: Array, place: int, replicas: int) -> None:
+def begin(state: Array, replicas: int) -> None:
     """All replicas stand ready and idle at time 0."""
-    for field in range(states.shape[1]):
-        states[place, field] = 0.0
-    states[place, WANTED] = states[place, READY] = states[place, EXISTING] = replicas
-    states[place, SETTLED] = states[place, MOVED] = replicas
-    states[place, NEXT_READY] = np.inf
+    for field in range(state.size):
+        state[field] = 0.0
+    state[WANTED] = state[READY] = state[EXISTING] = replicas
+    state[SETTLED] = state[MOVED] = replicas
+    state[NEXT_READY] = np.inf
 
 
 @inlined
@@ -107,59 +107,59 @@ def _field(number: int, field: int) -> int:
 
 
 @inlined
-def _scale(states: Array, place: int, wanted: int, now_s: float, rules: Array) -> None:
+def _scale(state: Array, wanted: int, now_s: float, rules: Array) -> None:
     """Start replicas, or remove them, the highest number first."""
-    have = int(states[place, WANTED])
+    have = int(state[WANTED])
     for number in range(wanted, have):
-        if states[place, _field(number, STARTED)] <= now_s:
-            _remove(states, place, number, now_s, rules)
+        if state[_field(number, STARTED)] <= now_s:
+            _remove(state, number, now_s, rules)
         # Else the one before it is there yet, and it never existed.
     for number in range(have, wanted):
-        started_s = max(now_s, states[place, _field(number, FREE)])
-        states[place, _field(number, STARTED)] = started_s
-        states[place, _field(number, READY_AT)] = started_s + rules[BOOT]
-    states[place, WANTED] = wanted
-    states[place, SETTLED] = min(states[place, SETTLED], float(min(have, wanted)))
-    states[place, MOVED] = max(states[place, MOVED], float(wanted))
+        started_s = max(now_s, state[_field(number, FREE)])
+        state[_field(number, STARTED)] = started_s
+        state[_field(number, READY_AT)] = started_s + rules[BOOT]
+    state[WANTED] = wanted
+    state[SETTLED] = min(state[SETTLED], float(min(have, wanted)))
+    state[MOVED] = max(state[MOVED], float(wanted))
 
 
 @inlined
-def _remove(states: Array, place: int, number: int, now_s: float, rules: Array) -> None:
+def _remove(state: Array, number: int, now_s: float, rules: Array) -> None:
     """It gets no more requests, and ends what it has."""
     free_s = gone_s = now_s + rules[DRAIN]
-    if states[place, _field(number, READY_AT)] <= now_s:
-        inside = states[place, INSIDE]
+    if state[_field(number, READY_AT)] <= now_s:
+        inside = state[INSIDE]
         free_s = max(free_s, now_s + inside * rules[SERVICE_TIME] / rules[SLOTS])
-        states[place, LEAVING] += inside
-        states[place, DRAINS] += rules[SLOTS] / rules[SERVICE_TIME]
-        states[place, READY] -= 1
-    states[place, _field(number, GONE)] = gone_s
-    states[place, _field(number, FREE)] = free_s
-    states[place, _field(number, STARTED_BEFORE)] = states[place, _field(number, STARTED)]
+        state[LEAVING] += inside
+        state[DRAINS] += rules[SLOTS] / rules[SERVICE_TIME]
+        state[READY] -= 1
+    state[_field(number, GONE)] = gone_s
+    state[_field(number, FREE)] = free_s
+    state[_field(number, STARTED_BEFORE)] = state[_field(number, STARTED)]
 
 
 @inlined
-def _look(states: Array, place: int, now_s: float, table: Array) -> None:
+def _look(state: Array, now_s: float, table: Array) -> None:
     """Who is there, and when the next takes requests. New ones share the work that waits."""
-    first, wanted = int(states[place, SETTLED]), int(states[place, WANTED])
+    first, wanted = int(state[SETTLED]), int(state[WANTED])
     ready, existing, next_s, settled = first, first, np.inf, first
-    for number in range(first, int(states[place, MOVED])):
-        drains = states[place, _field(number, GONE)] > now_s
+    for number in range(first, int(state[MOVED])):
+        drains = state[_field(number, GONE)] > now_s
         existing += drains
         if number < wanted:
-            ready_s = states[place, _field(number, READY_AT)]
-            existing += states[place, _field(number, STARTED)] <= now_s
+            ready_s = state[_field(number, READY_AT)]
+            existing += state[_field(number, STARTED)] <= now_s
             if ready_s <= now_s:
                 ready += 1
                 settled += settled == number and not drains
             else:
                 next_s = min(next_s, ready_s)
-    if ready > states[place, READY]:
-        states[place, INSIDE] *= states[place, READY] / ready
-        row, way = _find(table, int(states[place, POSITION]), states[place, INSIDE], 0.0, 0.0)
-        states[place, POSITION] = row + way
-    states[place, READY], states[place, EXISTING] = ready, existing
-    states[place, NEXT_READY], states[place, SETTLED] = next_s, settled
+    if ready > state[READY]:
+        state[INSIDE] *= state[READY] / ready
+        row, way = _find(table, int(state[POSITION]), state[INSIDE], 0.0, 0.0)
+        state[POSITION] = row + way
+    state[READY], state[EXISTING] = ready, existing
+    state[NEXT_READY], state[SETTLED] = next_s, settled
 
 
 @inlined
@@ -196,27 +196,104 @@ def _spread(requests: float, position: float, table: Array, within: Array, slot:
     way = position - row
     here, there = requests * (1 - way), requests * way
     for bound in range(table.shape[1] - WITHIN):
-        within[slot, bound] += (
+        within[bound, slot] += (
             here * table[row, WITHIN + bound] + there * table[row + 1, WITHIN + bound]
         )
     return float(here * table[row, TIMEOUTS] + there * table[row + 1, TIMEOUTS])
 
 
 @inlined
-def _drain(states: Array, place: int, span_s: float, rules: Array) -> float:
+def _drain(state: Array, span_s: float, rules: Array) -> float:
     """Replicas that drain end some of what they have; returns replica-seconds of their work."""
-    done = min(states[place, LEAVING], states[place, DRAINS] * span_s)
-    states[place, LEAVING] -= done
-    if states[place, LEAVING] == 0.0:
-        states[place, DRAINS] = 0.0
+    done = min(state[LEAVING], state[DRAINS] * span_s)
+    state[LEAVING] -= done
+    if state[LEAVING] == 0.0:
+        state[DRAINS] = 0.0
     return float(done * rules[SERVICE_TIME] / rules[SLOTS])
 
 
 @inlined
-def flow(  # noqa: C901 - one loop: calls in it would cost more than what they do
-    states: Array,
-    place: int,
+def _span(
+    state: Array,
+    span_s: float,
+    rate: float,
+    before: float,
+    rules: Array,
+    table: Array,
+    guesses: NDArray[np.int64],
+    totals: Array,
+    within: Array,
+    slot: int,
+) -> tuple[float, float, float]:
+    """What flows in a span through replicas that take requests.
+
+    Args:
+        state: Changed.
+        span_s: Its length.
+        rate: Requests/s.
+        before: Requests in flight that are accounted for here: they end with those of the span.
+        rules: See :func:`flow`, for this and the others.
+        table: See there.
+        guesses: See there.
+        totals: See there.
+        within: See there.
+        slot: See there.
+
+    Returns:
+        Accepted requests; those of them and of ``before`` that time out; replica-seconds of work.
+    """
+    came, ready, inside = rate * span_s, state[READY], state[INSIDE]
+    load = rate / ready
+    guess = guesses[int(min(load * rules[GUESSES_PER_LOAD], guesses.size - 1.0))]
+    row, way = _find(table, guess, inside + span_s * load, span_s, load)
+    after, served = _between(table, row, way, NUMBER), _between(table, row, way, SERVED)
+    accepted = (after - inside + span_s * served) * ready
+    if accepted > came * (1 - 1e-9):
+        accepted = came
+    totals[FULL, slot] += came - accepted
+    flying = _between(table, row, way, FLYING_EACH) * ready + state[LEAVING]
+    busy_s = ready * served * span_s * rules[SERVICE_TIME] / rules[SLOTS]
+    if flying > rules[MAX_IN_FLIGHT]:
+        dropped = min(flying - rules[MAX_IN_FLIGHT], accepted)
+        totals[DROPPED, slot] += dropped
+        accepted, flying, after = accepted - dropped, flying - dropped, after - dropped / ready
+    middle = 0.5 * (state[POSITION] + row + way)
+    state[INSIDE], state[POSITION], state[FLYING] = after, row + way, flying
+    return accepted, _spread(accepted + before, middle, table, within, slot), busy_s
+
+
+@inlined
+def _calm_step(
+    state: Array,
     wanted: int,
+    change_s: float,
+    end_s: float,
+    rate: float,
+    rules: Array,
+    table: Array,
+    guesses: NDArray[np.int64],
+    totals: Array,
+    within: Array,
+    slot: int,
+) -> tuple[float, float, float]:
+    """The whole step is one span, with the replicas that are there at its end."""
+    if wanted != int(state[WANTED]):
+        _scale(state, wanted, change_s, rules)
+    if state[SETTLED] < state[MOVED]:
+        _look(state, end_s, table)
+    if state[LEAVING] > 0:
+        state[INSIDE] += state[LEAVING] / state[READY]
+        state[LEAVING] = state[DRAINS] = 0.0
+    return _span(
+        state, rules[INTERVAL], rate, state[FLYING], rules, table, guesses, totals, within, slot
+    )
+
+
+@inlined
+def _step_in_spans(  # noqa: C901 - one loop
+    state: Array,
+    wanted: int,
+    change_s: float,
     rates: NDArray[np.float32],
     rules: Array,
     table: Array,
@@ -224,117 +301,122 @@ def flow(  # noqa: C901 - one loop: calls in it would cost more than what they d
     totals: Array,
     within: Array,
     slot: int,
-) -> None:
-    """One step of one environment.
-
-    Args:
-        states: Shape (environments, FIELDS + replicas * REPLICA_FIELDS); one is changed in place.
-        place: Which environment.
-        wanted: Replicas.
-        rates: Of each environment, or of all: shape (environments or 1, steps * SPANS), requests/s;
-            after the last step, they begin again.
-        rules: Shape (RULES,).
-        table: See :func:`~infra_gym.simulators.webapp_fluid_queue.queue_table`.
-        totals: For the requests that ended, by code; shape (block, codes).
-        within: For the answers within each bound of the table; shape (block, bounds).
-        slot: The environment's row in these two.
-    """
-    tick = int(states[place, TICK])
-    begin_s, end_s = tick * rules[INTERVAL], (tick + 1) * rules[INTERVAL]
-    change_s = begin_s + min(rules[APPLY], rules[INTERVAL])
-    curve, first = place if rates.shape[0] > 1 else 0, tick * SPANS % rates.shape[1]
-    changes = wanted != int(states[place, WANTED])
-    before = accounted = states[place, FLYING]
-    timeouts = busy_s = 0.0
-    for code in range(totals.shape[1]):
-        totals[slot, code] = 0.0
-    for bound in range(within.shape[1]):
-        within[slot, bound] = 0.0
+) -> tuple[float, float, float]:
+    """A span for each part of the load, and one from whenever the replicas change."""
+    begin_s, end_s = state[TICK] * rules[INTERVAL], (state[TICK] + 1) * rules[INTERVAL]
+    changes = wanted != int(state[WANTED])
+    before, accounted, timeouts, busy_s = state[FLYING], 0.0, 0.0, 0.0
     now_s, span = begin_s, 0
-    mean, highest = 0.0, 0.0
-    for each in range(first, first + SPANS):
-        mean += rates[curve, each] / SPANS
-        highest = max(highest, rates[curve, each])
-    taking = min(states[place, READY], float(wanted))
-    calm = (
-        states[place, INSIDE] <= rules[CALM_NUMBER]
-        and highest <= rules[CALM_RATE] * taking
-        and states[place, LEAVING] == 0
-        and taking > 0
-    )
-    if calm:  # the whole step is one span, with the replicas that are there at its end
-        if changes:
-            changes = False
-            _scale(states, place, wanted, change_s, rules)
-        if states[place, SETTLED] < states[place, MOVED]:
-            _look(states, place, end_s, table)
-        if states[place, LEAVING] > 0 and states[place, READY] > 0:
-            states[place, INSIDE] += states[place, LEAVING] / states[place, READY]
-            states[place, LEAVING] = states[place, DRAINS] = 0.0
     while span < SPANS:
-        rate = rates[curve, first + span]
+        rate = float(rates[span])
         span += 1
-        if calm:
-            rate, span = mean, SPANS
-        elif span % 2 == 1 and abs(rates[curve, first + span] - rate) <= _ALIKE * rate:
-            rate = (rate + rates[curve, first + span]) / 2
+        if span % 2 == 1 and abs(rates[span] - rate) <= _ALIKE * rate:
+            rate = (rate + rates[span]) / 2
             span += 1
         until_s = begin_s + span * rules[INTERVAL] / SPANS if span < SPANS else end_s
         while now_s < until_s:
             if changes and change_s <= now_s:
                 changes = False
-                _scale(states, place, wanted, now_s, rules)
-                _look(states, place, now_s, table)
-            stop_s = min(until_s, states[place, NEXT_READY])
+                _scale(state, wanted, now_s, rules)
+                _look(state, now_s, table)
+            stop_s = min(until_s, state[NEXT_READY])
             if changes:
                 stop_s = min(stop_s, change_s)
             span_s, now_s = stop_s - now_s, stop_s
-            came, ready = rate * span_s, states[place, READY]
-            if states[place, LEAVING] > 0:
-                busy_s += _drain(states, place, span_s, rules)
-            position, leaving = states[place, POSITION], states[place, LEAVING]
-            if ready == 0:
-                totals[slot, REFUSED] += came
-                timeouts += _spread(before, position, table, within, slot)
-                states[place, FLYING] = leaving
+            if state[LEAVING] > 0:
+                busy_s += _drain(state, span_s, rules)
+            if state[READY] == 0:
+                totals[REFUSED, slot] += rate * span_s
+                timeouts += _spread(before, state[POSITION], table, within, slot)
+                state[FLYING] = state[LEAVING]
             else:
-                inside, load = states[place, INSIDE], rate / ready
-                guess = guesses[int(min(load * rules[GUESSES_PER_LOAD], guesses.size - 1.0))]
-                row, way = _find(table, guess, inside + span_s * load, span_s, load)
-                after, served = _between(table, row, way, NUMBER), _between(table, row, way, SERVED)
-                accepted = (after - inside + span_s * served) * ready
-                if accepted > came * (1 - 1e-9):
-                    accepted = came
-                totals[slot, FULL] += came - accepted
-                flying = _between(table, row, way, FLYING_EACH) * ready + leaving
-                busy_s += ready * served * span_s * rules[SERVICE_TIME] / rules[SLOTS]
-                if flying > rules[MAX_IN_FLIGHT]:
-                    dropped = min(flying - rules[MAX_IN_FLIGHT], accepted)
-                    totals[slot, DROPPED] += dropped
-                    accepted, flying, after = (
-                        accepted - dropped,
-                        flying - dropped,
-                        after - dropped / ready,
-                    )
-                accounted += accepted
-                middle = 0.5 * (position + row + way)
-                timeouts += _spread(accepted + before, middle, table, within, slot)
-                states[place, INSIDE], states[place, POSITION] = after, row + way
-                states[place, FLYING] = flying
+                accepted, late, worked_s = _span(
+                    state, span_s, rate, before, rules, table, guesses, totals, within, slot
+                )
+                accounted, timeouts, busy_s = (
+                    accounted + accepted,
+                    timeouts + late,
+                    busy_s + worked_s,
+                )
             before = 0.0
-            if states[place, NEXT_READY] <= now_s:
-                _look(states, place, now_s, table)
+            if state[NEXT_READY] <= now_s:
+                _look(state, now_s, table)
     if changes:
-        _scale(states, place, wanted, end_s, rules)
-    if states[place, SETTLED] < states[place, MOVED] and not calm:
-        _look(states, place, end_s, table)
-    states[place, TICK], states[place, BUSY] = tick + 1, busy_s
-    states[place, FLYING] = min(states[place, FLYING], accounted)
-    ended = 1 - states[place, FLYING] / accounted if accounted > 0 else 0.0
-    totals[slot, TIMEOUT] = timeouts * ended
-    totals[slot, OK] = accounted * ended - totals[slot, TIMEOUT]
-    for bound in range(within.shape[1]):
-        within[slot, bound] *= ended
+        _scale(state, wanted, end_s, rules)
+    if state[SETTLED] < state[MOVED]:
+        _look(state, end_s, table)
+    return accounted, timeouts, busy_s
+
+
+@uncounted
+def flow(
+    states: Array,
+    places: NDArray[np.int64],
+    wanted: NDArray[np.int64],
+    rates: NDArray[np.float32],
+    all_rules: Array,
+    tables: Array,
+    guesses: NDArray[np.int64],
+    totals: Array,
+    within: Array,
+) -> None:
+    """One step of some environments.
+
+    Args:
+        states: Shape (environments, FIELDS + replicas * REPLICA_FIELDS); some are changed in place.
+        places: Which environments.
+        wanted: Replicas of all.
+        rates: Of each environment, or of all: shape (environments or 1, steps * SPANS), requests/s;
+            after the last step, they begin again.
+        all_rules: Likewise; shape (environments or 1, RULES).
+        tables: Likewise, see :func:`~infra_gym.simulators.webapp_fluid_queue.queue_table`.
+        guesses: See :func:`~infra_gym.simulators.webapp_fluid_queue.guesses`.
+        totals: For the requests that ended, by code; shape (codes, block).
+        within: For the answers within each bound of the table, and for all answers; shape
+            (bounds + 1, block).
+    """
+    for slot in range(places.size):
+        place = places[slot]
+        kind = place if tables.shape[0] > 1 else 0
+        state, rules, table = states[place], all_rules[kind], tables[kind]
+        tick = int(state[TICK])
+        end_s = (tick + 1) * rules[INTERVAL]
+        change_s = tick * rules[INTERVAL] + min(rules[APPLY], rules[INTERVAL])
+        first = tick * SPANS % rates.shape[1]
+        load = rates[place if rates.shape[0] > 1 else 0, first : first + SPANS]
+        for code in range(totals.shape[0]):
+            totals[code, slot] = 0.0
+        for bound in range(within.shape[0]):
+            within[bound, slot] = 0.0
+        mean, highest, flown = 0.0, 0.0, state[FLYING]
+        for span in range(SPANS):
+            mean += load[span] / SPANS
+            highest = max(highest, load[span])
+        taking = min(state[READY], float(wanted[place]))
+        if (
+            state[INSIDE] <= rules[CALM_NUMBER]
+            and highest <= rules[CALM_RATE] * taking
+            and state[LEAVING] == 0
+            and taking > 0
+        ):
+            accounted, timeouts, busy_s = _calm_step(
+                state, wanted[place], change_s, end_s, mean, rules, table, guesses,
+                totals, within, slot,
+            )  # fmt: skip
+        else:
+            accounted, timeouts, busy_s = _step_in_spans(
+                state, wanted[place], change_s, load, rules, table, guesses, totals, within, slot
+            )
+        accounted += flown
+        state[TICK], state[BUSY] = tick + 1, busy_s
+        state[FLYING] = min(state[FLYING], accounted)
+        ended = 1 - state[FLYING] / accounted if accounted > 0 else 0.0
+        totals[TIMEOUT, slot] = timeouts * ended
+        totals[OK, slot] = accounted * ended - totals[TIMEOUT, slot]
+        last = within.shape[0] - 1
+        for bound in range(last):
+            within[bound, slot] *= ended
+        within[last, slot] = totals[OK, slot]
 
 
 @compiled
@@ -350,11 +432,11 @@ def _measure(
     values: Array,
 ) -> None:
     """What is told of some environments; ``totals`` and ``within`` have a row for each."""
-    gauges, seconds = np.empty((places.size, 4)), np.empty(places.size)
+    gauges, seconds = np.empty((4, places.size)), np.empty(places.size)
     for slot in range(places.size):
         place = places[slot]
-        gauges[slot, 0], gauges[slot, 1] = states[place, BUSY], states[place, FLYING]
-        gauges[slot, 2], gauges[slot, 3] = states[place, EXISTING], states[place, READY]
+        gauges[0, slot], gauges[1, slot] = states[place, BUSY], states[place, FLYING]
+        gauges[2, slot], gauges[3, slot] = states[place, EXISTING], states[place, READY]
         tick = states[place, TICK]
         seconds[slot] = tick * rules[INTERVAL] - max(0.0, tick - 1) * rules[INTERVAL]
     low = int(rules[LOW])
@@ -375,17 +457,17 @@ def begin_all(
 ) -> None:
     """Begin an episode of each of ``places``, with so many replicas; see :func:`step_all`."""
     for place in places:
-        begin(states, place, replicas)
-    totals = np.zeros((places.size, buckets.size))
-    within = np.zeros((places.size, tables.shape[2] - WITHIN))
+        begin(states[place], replicas)
+    totals = np.zeros((buckets.size, places.size))
+    within = np.zeros((tables.shape[2] - WITHIN + 1, places.size))
     _measure(states, places, rules[0], metrics, bounds_s, buckets, totals, within, values)
 
 
-@compiled
+@unlocked
 def step_all(
     states: Array,
+    awake: NDArray[np.int64],
     wanted: NDArray[np.int64],
-    idle: NDArray[np.bool_],
     rates: NDArray[np.float32],
     rules: Array,
     tables: Array,
@@ -395,23 +477,16 @@ def step_all(
     buckets: NDArray[np.int64],
     values: Array,
 ) -> None:
-    """A step of each environment that is not ``idle``, with ``wanted`` replicas in each.
+    """A step of each environment that is ``awake``; ``wanted`` are the replicas of all.
 
     ``rules`` and ``tables`` are those of each environment, or of all: their first axis has an entry
     for each, or one. The interval and the first known bound are the same in all entries. For the
     other arguments, see :func:`flow` and
     :func:`~infra_gym.simulators.webapp_fluid_measures.measure_block`.
     """
-    awake = np.flatnonzero(~idle)
-    totals = np.empty((_BLOCK, buckets.size))
-    within = np.empty((_BLOCK, tables.shape[2] - WITHIN))
+    totals = np.empty((buckets.size, _BLOCK))
+    within = np.empty((tables.shape[2] - WITHIN + 1, _BLOCK))
     for first in range(0, awake.size, _BLOCK):
         places = awake[first : first + _BLOCK]
-        for slot in range(places.size):
-            place = places[slot]
-            kind = place if tables.shape[0] > 1 else 0
-            flow(
-                states, place, wanted[place], rates, rules[kind], tables[kind], guesses,
-                totals, within, slot,
-            )  # fmt: skip
+        flow(states, places, wanted, rates, rules, tables, guesses, totals, within)
         _measure(states, places, rules[0], metrics, bounds_s, buckets, totals, within, values)

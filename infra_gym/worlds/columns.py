@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,20 +29,24 @@ class ColumnWorld(Protocol):
     def begin(self, places: NDArray[np.int64], seeds: Sequence[int], replicas: int) -> None:
         """Begin episodes in some places, each with its seed."""
 
-    def step(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
+    def step(
+        self, replicas: NDArray[np.int64], idle: NDArray[np.bool_], then: Callable[[slice], None]
+    ) -> None:
         """Let an interval pass in each environment that is not ``idle``.
 
         Args:
             replicas: The control of each, shape (num_envs,).
             idle: Which stay as they are, shape (num_envs,).
+            then: Called with each part of the environments that can be read, which may be in
+                several threads at once.
         """
 
-    def read(self, rows: NDArray[np.float64], places: NDArray[np.int64] | None = None) -> Masks:
+    def read(self, rows: NDArray[np.float64], places: NDArray[np.int64] | slice) -> Masks:
         """The last interval's metrics, and where they had nothing to measure.
 
         Args:
-            rows: Filled, one for each of :attr:`names`; shape (metrics, environments).
-            places: Of which environments; left out, of all.
+            rows: Filled, one for each of :attr:`names`; shape (metrics, places).
+            places: Of which environments.
 
         Raises:
             MetricsError: There was nothing to measure for a metric that declares no ``empty``.
@@ -63,7 +67,7 @@ class ColumnWorld(Protocol):
 def tell(
     rows: NDArray[np.float64],
     values: NDArray[np.float64],
-    places: NDArray[np.int64] | None,
+    places: NDArray[np.int64] | slice,
     empty: Mapping[str, float | None],
 ) -> Masks:
     """Fill ``rows`` as :meth:`ColumnWorld.read` does.
@@ -71,13 +75,13 @@ def tell(
     Args:
         rows: Shape (metrics, places).
         values: Of all environments; NaN where there was nothing to measure.
-        places: Of which environments; ``None``: of all.
+        places: Of which environments.
         empty: What is declared for each metric then.
 
     Raises:
         MetricsError: There was nothing to measure for a metric that declares no ``empty``.
     """
-    rows[:] = values if places is None else values[:, places]
+    rows[:] = values[:, places]
     if not math.isnan(np.add.reduce(rows, axis=None)):
         return {}  # a sum with a NaN is none, and most steps have none
     masks = {}

@@ -7,7 +7,7 @@ the same seed. Requests are no whole numbers, and nothing else is drawn.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,6 +24,7 @@ from infra_gym.workloads import Workload
 from infra_gym.workloads.profiles import Bursty, FlashCrowd, Random
 from infra_gym.worlds.columns import Masks, tell
 from infra_gym.worlds.measures import WebAppMeasures
+from infra_gym.worlds.threads import in_parts
 from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 _DRAWN = (Bursty, FlashCrowd, Random)
@@ -98,7 +99,8 @@ class FluidBatch:
         self._rates = np.zeros(
             (num_envs if self._drawn else 1, self._steps * fluid.SPANS), dtype=np.float32
         )
-        self._ticks = np.zeros(num_envs, dtype=np.int64)
+        self.ticks = np.zeros(num_envs, dtype=np.int64)
+        """Steps taken, shape (num_envs,)."""
         self._values = np.zeros((len(self.measures.names), num_envs))
         self._groups: list[tuple[NDArray[np.int64], NDArray[np.bool_]]] | None = None
         if not self._drawn:
@@ -113,7 +115,7 @@ class FluidBatch:
                 self._rates[place] = self._curve(seed)
             if isinstance(self._parameters, WebAppSpread):
                 self._take(place, self._parameters.draw(seed))
-        self._ticks[places] = 0
+        self.ticks[places] = 0
         for buckets, members in self._alike():
             fluid.begin_all(
                 self._states,
@@ -127,25 +129,33 @@ class FluidBatch:
                 self._values,
             )
 
-    def step(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
+    def step(
+        self, replicas: NDArray[np.int64], idle: NDArray[np.bool_], then: Callable[[slice], None]
+    ) -> None:
         """Let an interval pass in each environment that is not ``idle``."""
-        self._ticks += ~idle
-        for buckets, members in self._alike():
-            fluid.step_all(
-                self._states,
-                replicas,
-                idle | ~members,
-                self._rates,
-                self._rules,
-                self._tables,
-                self._guesses,
-                self.measures.metrics,
-                self.measures.bounds_s,
-                buckets,
-                self._values,
-            )
+        self.ticks += ~idle
+        groups = [(buckets, members & ~idle) for buckets, members in self._alike()]
 
-    def read(self, rows: NDArray[np.float64], places: NDArray[np.int64] | None = None) -> Masks:
+        def advance(part: slice) -> None:
+            for buckets, awake in groups:
+                fluid.step_all(
+                    self._states,
+                    part.start + np.flatnonzero(awake[part]),
+                    replicas,
+                    self._rates,
+                    self._rules,
+                    self._tables,
+                    self._guesses,
+                    self.measures.metrics,
+                    self.measures.bounds_s,
+                    buckets,
+                    self._values,
+                )
+            then(part)
+
+        in_parts(len(idle), advance)
+
+    def read(self, rows: NDArray[np.float64], places: NDArray[np.int64] | slice) -> Masks:
         """The last step's metrics; see :meth:`~infra_gym.worlds.columns.ColumnWorld.read`."""
         return tell(rows, self._values, places, self.measures.empty)
 
@@ -153,11 +163,6 @@ class FluidBatch:
     def names(self) -> tuple[str, ...]:
         """Of the metrics, in the order of their rows."""
         return self.measures.names
-
-    @property
-    def ticks(self) -> NDArray[np.int64]:
-        """Steps taken, shape (num_envs,)."""
-        return self._ticks.copy()
 
     def notes(self, place: int) -> dict[str, Any]:
         """What is told of one environment's episode when it begins."""
@@ -224,7 +229,7 @@ class FluidBatch:
         buckets, and who."""
         if self._groups is None:
             rows, group = np.unique(self._buckets, axis=0, return_inverse=True)
-            number = np.broadcast_to(group.reshape(-1), len(self._ticks))
+            number = np.broadcast_to(group.reshape(-1), len(self.ticks))
             self._groups = [(row, number == one) for one, row in enumerate(rows)]
         return self._groups
 

@@ -40,7 +40,8 @@ class SingleWorld:
         """
         if not self._begun:
             raise NotReadyError("step before reset", next_command="call env.reset() first")
-        self.batch.step(np.array([controls[self.batch.control]]), np.array([False]))
+        replicas = np.array([controls[self.batch.control]])
+        self.batch.step(replicas, np.array([False]), lambda _: None)
         return self._reading({})
 
     def close(self, *, keep: bool = False) -> None:  # noqa: ARG002
@@ -50,7 +51,7 @@ class SingleWorld:
     def _reading(self, notes: Mapping[str, Any]) -> Reading:
         names = self.batch.names
         rows = np.empty((len(names), 1))
-        empty = self.batch.read(rows)
+        empty = self.batch.read(rows, slice(0, 1))
         by_label = self.batch.by_label(0)
         tick = int(self.batch.ticks[0])
         until_s = tick * self._interval_s

@@ -60,7 +60,7 @@ def test_each_place_has_what_a_single_expression_gives(text, pairs):
     numbers = np.zeros((3, len(pairs)))  # rows lie together, as those of an environment do
     numbers[:2] = np.array(pairs).T
     missing = np.zeros((1, len(pairs)), dtype=np.bool_)
-    evaluate(programs([text], ["a", "b"], [math.nan]), numbers, missing)
+    evaluate(programs([text], ["a", "b"], [math.nan]), numbers, missing, 0, len(pairs))
     for place, (a, b) in enumerate(pairs):
         expected = Expression(text).evaluate({"a": a, "b": b})
         assert bits(numbers[2, place]) == bits(expected), (text, a, b)
@@ -73,7 +73,7 @@ def test_later_expressions_use_earlier_ones_and_their_values_for_nothing():
     numbers[0], numbers[1] = np.arange(many), np.arange(many) % 3
     missing = np.zeros((2, many), dtype=np.bool_)
     names = ["a", "b", "share"]
-    evaluate(programs(["a / b", "share + 1"], names, [7.0, math.nan]), numbers, missing)
+    evaluate(programs(["a / b", "share + 1"], names, [7.0, math.nan]), numbers, missing, 0, many)
     nothing = numbers[1] == 0
     assert np.array_equal(missing[0], nothing)
     assert not missing[1].any()

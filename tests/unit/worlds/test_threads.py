@@ -1,0 +1,58 @@
+"""A large batch in parts: each once, by whoever is free, and no error is lost."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import infra_gym  # noqa: F401 - registers the environments
+from infra_gym.worlds.threads import PART, in_parts
+
+# One worker compiles, once, what all of these need.
+pytestmark = pytest.mark.xdist_group("webapp")
+
+
+@pytest.mark.parametrize("size", [1, PART, 2 * PART - 1, 2 * PART, 5 * PART + 7])
+def test_every_environment_is_in_one_part(size):
+    seen = np.zeros(size, dtype=np.int64)
+    in_parts(size, lambda part: seen.__setitem__(part, seen[part] + 1))
+    assert (seen == 1).all()
+
+
+def test_an_error_in_any_part_is_told_and_the_next_batch_goes_on():
+    for wrong in range(0, 4 * PART, PART):
+
+        def work(part: slice, wrong=wrong) -> None:
+            if part.start == wrong:
+                raise ValueError(wrong)
+
+        with pytest.raises(ValueError, match=str(wrong)):
+            in_parts(4 * PART, work)
+    done = []
+    in_parts(4 * PART, done.append)
+    assert sorted(part.start for part in done) == [0, PART, 2 * PART, 3 * PART]
+
+
+def test_a_batch_that_threads_share_has_the_numbers_of_small_ones():
+    large = 3 * PART
+
+    def trajectory(num_envs: int, first: int) -> list[np.ndarray]:
+        envs = gym.make_vec(
+            "SimpleK8sWebApp-v0",
+            num_envs=num_envs,
+            vectorization_mode="vector_entry_point",
+            target="sim",
+            fidelity="fluid",
+            max_episode_steps=4,
+        )
+        seen = [envs.reset(seed=first)[0]]
+        for step in range(6):  # an episode ends on the way
+            observations, rewards, _, truncations, _ = envs.step(actions[step, first:][:num_envs])
+            seen += [observations, rewards, truncations]
+        return seen
+
+    actions = np.random.default_rng(5).integers(0, 3, (6, large))
+    small = [trajectory(PART // 2, first) for first in range(0, large, PART // 2)]
+    for whole, *parts in zip(trajectory(large, 0), *small, strict=True):
+        assert np.array_equal(whole, np.concatenate(parts))
