@@ -56,7 +56,6 @@ def main(args: Args) -> None:
             num_envs=args.environments,
             vectorization_mode="vector_entry_point",
             target="sim",
-            fidelity="fluid",
             workload=load,
             autoreset_mode=AutoresetMode.SAME_STEP,
         )
