@@ -216,8 +216,12 @@ class ColumnTask:
             compiled.work_out(given, self._programs, numbers, outcome.missing, *told, begin, end)
 
     def again(self, outcome: ColumnOutcome) -> ColumnOutcome:
-        """The same with observations of its own: those that it had are somebody else's."""
-        fresh = replace(outcome, observations=np.empty_like(outcome.observations))
+        """The same with arrays of its own: those that it had are somebody else's."""
+        fresh = replace(
+            outcome,
+            observations=np.empty_like(outcome.observations),
+            rewards=np.empty_like(outcome.rewards),
+        )
         compiled.tell(fresh.numbers, *self._told(fresh), 0, len(fresh.rewards))
         return fresh
 

@@ -36,7 +36,7 @@ Mask = NDArray[np.bool_]
 
 
 class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
-    """A batch of simulated environments of one definition, stepped in one compiled loop.
+    """A batch of simulated environments of one definition, stepped by compiled code.
 
     Each gives the numbers that a single one gives that was reset with the same seed. Money is not
     spent here, so budgets do not apply.
@@ -173,7 +173,11 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         check_step(begun=self._last is not None, ended=self._ended, mode=self._autoreset)
         moves = self._task.moves(actions, self._controls)
         begun = self._ended.copy()
-        outcome = self._advance(moves, begun)
+        try:
+            outcome = self._advance(moves, begun)
+        except BaseException:
+            self._last = None  # some have moved, and others have not: a reset of all comes first
+            raise
         self._controls = moves.controls
         if begun.any():  # their step is the reset
             outcome = self._begin(np.flatnonzero(begun), outcome, moves)
@@ -184,7 +188,7 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         if self._autoreset == AutoresetMode.SAME_STEP and truncations.any():
             last = self._infos(outcome, moves, shown=truncations) if self._info else {}
             infos = ends(outcome.observations, truncations, last)
-            rewards = rewards.copy()
+            rewards = rewards.copy()  # those that begin have none
             outcome = self._begin(np.flatnonzero(truncations), outcome, moves)
             begun = truncations
         if self._info:
@@ -194,7 +198,7 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         terminations = np.zeros(self.num_envs, dtype=np.bool_)
         return (
             outcome.observations,
-            rewards.copy(),
+            rewards,
             terminations,
             truncations,
             infos,

@@ -19,6 +19,7 @@ from infra_gym.errors import (
     ActionError,
     DefinitionError,
     EpisodeOverError,
+    MetricsError,
     NotReadyError,
     SettingsError,
 )
@@ -288,6 +289,20 @@ def test_wrong_actions_are_refused_and_nothing_moves(actions):
     infos = envs.step(np.array([0, 1, 2], dtype=np.int8))[4]
     assert infos["tick"].tolist() == [1, 1, 1]
     assert infos["controls"]["replicas"].tolist() == [2, 2, 3]
+
+
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_after_an_error_within_a_step_a_reset_comes_first(fidelity, tmp_path):
+    path = tmp_path / "Custom-v0.yaml"
+    path.write_text(CUSTOM.replace("a: -cost_usd", "a: -cost_usd / (pods - 4)"))
+    envs = batch(2, definition=str(path), fidelity=fidelity)
+    envs.reset(seed=1)
+    with pytest.raises(MetricsError, match="term a has no value"):
+        envs.step([1, 2])
+    with pytest.raises(NotReadyError, match="reset"):
+        envs.step([1, 1])
+    envs.reset(seed=1)
+    envs.step([1, 1])
 
 
 def test_a_reset_comes_first_and_after_an_end():
