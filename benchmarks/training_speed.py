@@ -85,7 +85,7 @@ def by_the_clock(rounds: int, environments: int) -> Iterator[str]:
 
     torch.set_num_threads(2)
     context = multiprocessing.get_context("spawn")
-    gate = context.Barrier(3)
+    gate = context.Barrier(3, timeout=600)  # a training that died ends the others as well
     others = [context.Process(target=_wait_and_run, args=(gate, rounds, environments, seed))
               for seed in (1, 2)]  # fmt: skip
     for other in others:

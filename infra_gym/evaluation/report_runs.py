@@ -130,13 +130,12 @@ def read_contenders(paths: Iterable[Path]) -> list[Contender]:
 
 def definition_of(contenders: Sequence[Contender]) -> Definition | None:
     """The definition of what was run, where all ran the same and it can be found."""
-    sources = {one.header.source for one in contenders}
-    if len(sources) != 1:
+    if len({(one.header.id, one.header.definition_sha256) for one in contenders}) != 1:
         return None
-    try:
-        return find_definition(sources.pop())
-    except InfraGymError:
-        return None
+    for source in dict.fromkeys(one.header.source for one in contenders):
+        with suppress(InfraGymError):
+            return find_definition(source)
+    return None
 
 
 def _contenders(path: Path, run: Run) -> Iterable[Contender]:

@@ -34,7 +34,7 @@ _OPERATORS: dict[type[ast.operator], str] = {
     ast.Div: "/",
 }
 _BOUNDS = {"max": "clamp_min", "min": "clamp_max"}
-_MOMENT = "start_time_seconds"
+_MOMENT = re.compile(r"\w*start_time_seconds(\{[^}]*\})?")
 """Names of moments in epoch seconds end so; nobody can read one, so its age is shown."""
 
 
@@ -134,7 +134,7 @@ def _formula(node: ast.expr, names: Mapping[str, str]) -> str | None:
 
 def _panel(number: int, name: str, definition: Definition, query: str) -> dict[str, Any]:
     metric = definition.metrics[name]
-    is_moment = isinstance(metric, GaugeMetric) and _MOMENT in metric.gauge
+    is_moment = isinstance(metric, GaugeMetric) and _MOMENT.fullmatch(metric.gauge)
     by = getattr(metric, "by", None)
     defaults: dict[str, Any] = {
         "unit": _UNITS.get(metric.unit, "short"),
@@ -154,8 +154,9 @@ def _panel(number: int, name: str, definition: Definition, query: str) -> dict[s
         "id": number + 1,
         "type": "timeseries",
         "title": name.replace("_", " "),
-        "description": f"{'Time since the' if is_moment else 'The'} metric {name} of "
-        f"{definition.id}.",
+        "description": f"Seconds since {name}, a metric of {definition.id}."
+        if is_moment
+        else f"The metric {name} of {definition.id}.",
         "datasource": _DATASOURCE,
         "gridPos": _place(number),
         "fieldConfig": {"defaults": defaults, "overrides": []},

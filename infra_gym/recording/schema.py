@@ -16,6 +16,7 @@ A log that was merged of several workers' logs (``infra-gym evaluate``) is such 
 
 from __future__ import annotations
 
+import os
 import shlex
 from typing import Annotated, Any, Literal
 
@@ -51,8 +52,11 @@ class Header(_Line):
 
     @property
     def source(self) -> str:
-        """What finds the definition: the environment's id, or the file that it was made from."""
-        return str(self.info.get("file", self.id))
+        """What finds the definition: the file that it was made from, where that lies here, else
+        the environment's id, as for a log that came from another machine."""
+        file = str(self.info.get("file", ""))
+        here = os.path.isfile(file)  # noqa: PTH113  # Path's raises where a folder may not be read
+        return file if here else self.id
 
     @property
     def named(self) -> str:

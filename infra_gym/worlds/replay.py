@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,8 @@ def _check_definition(definition: Definition, run: Run, path: Path) -> None:
         raise UsageError(
             f"{path} is a recording of {header.id}, not of {definition.id}.",
             target="replay",
-            next_command=f"infra-gym run {header.named} --target replay --recording {path}",
+            next_command=f"infra-gym run {header.named} --target replay "
+            f"--recording {shlex.quote(str(path))}",
         )
     if header.definition_sha256 != definition.sha256:
         raise UsageError(

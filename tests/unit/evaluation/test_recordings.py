@@ -74,6 +74,17 @@ def test_a_log_finds_the_file_that_its_environment_was_made_from(write_log, tmp_
     assert caught.value.next_command == f"infra-gym probe '{file}' --target local"
 
 
+@pytest.mark.parametrize("file", ["gone.yaml", "", "a\0b.yaml", None])
+def test_a_log_from_elsewhere_finds_its_environment_by_the_id(write_log, file):
+    log = edited(write_log(steps=3), 0, lambda line: line["info"].update(file=file))
+    (recording,) = read_recordings(log)
+    assert recording.definition.id == "SimpleK8sWebApp-v0"
+    edited(log, 0, lambda line: line.update(target="sim"))
+    with pytest.raises(UsageError) as caught:
+        read_recordings(log)
+    assert caught.value.next_command == "infra-gym probe SimpleK8sWebApp-v0 --target local"
+
+
 def test_an_empty_file_is_refused(tmp_path):
     (tmp_path / "log").touch()
     with pytest.raises(UsageError, match="is not a run log"):

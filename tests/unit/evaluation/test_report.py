@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from infra_gym.definitions.catalog import definition_file
 from infra_gym.environments.make import make
 from infra_gym.errors import UsageError
 from infra_gym.evaluation.report import number, render, write_report
-from infra_gym.evaluation.report_runs import read_contenders
+from infra_gym.evaluation.report_runs import definition_of, read_contenders
 
 RECORDED = Path(__file__).parent / "recorded" / "hpa-bursty.jsonl"
 NASTY = "</script><img src=x onerror=alert(1)> $x^2$ \u0000 \ud800 'quoted' & \"double\""
@@ -211,6 +212,28 @@ def test_the_same_name_twice_is_told_apart(logs: list[Path]) -> None:
     labels = [one.label for one in read_contenders([logs[0], logs[0], logs[1]])]
     assert len(set(labels)) == 3
     assert labels[2] == "stays on sim"
+
+
+def test_runs_by_id_and_by_file_have_the_same_definition(logs: list[Path], tmp_path: Path) -> None:
+    def header(**told: Any) -> Any:
+        def change(line: dict[str, Any]) -> None:
+            if line["kind"] == "header":
+                line["info"] |= {name: told[name] for name in told.keys() & {"file"}}
+                line |= {name: told[name] for name in told.keys() - {"file"}}
+
+        return read_contenders([changed(logs[0], tmp_path, change)])
+
+    by_id, file = header(), definition_file("SimpleK8sWebApp-v0")
+    for source in (str(file), str(tmp_path / "gone.yaml")):
+        by_file = header(file=source)
+        for both in ([*by_id, *by_file], [*by_file, *by_id]):
+            found = definition_of(both)
+            assert found is not None
+            assert found.id == "SimpleK8sWebApp-v0"
+    (tmp_path / "Broken-v0.yaml").write_text("id: [")
+    assert definition_of([*header(file=str(tmp_path / "Broken-v0.yaml")), *by_id]) is not None
+    assert definition_of([*by_id, *header(definition_sha256="0" * 64)]) is None
+    assert definition_of(header(id="Nobodys-v1")) is None
 
 
 def test_a_page_that_cannot_be_written(logs: list[Path], tmp_path: Path) -> None:

@@ -95,7 +95,32 @@ def test_a_moment_is_shown_as_its_age() -> None:
     started = panels["replica started"]
     assert started["targets"][0]["expr"].startswith("time() - (process_start_time_seconds{")
     assert started["fieldConfig"]["defaults"]["unit"] == "s"
+    assert started["description"] == (
+        "Seconds since replica_started, a metric of SizedK8sWebApp-v0."
+    )
     assert panels["ready"]["description"] == "The metric ready of SizedK8sWebApp-v0."
+
+
+@pytest.mark.parametrize(
+    ("gauge", "is_moment"),
+    [
+        ("process_start_time_seconds", True),
+        ('process_start_time_seconds{job="heater"}', True),
+        ("start_time_seconds", True),
+        ('time() - process_start_time_seconds{job="heater"}', False),
+        ("count(process_start_time_seconds)", False),
+        ("process_start_time_seconds_total", False),
+    ],
+)
+def test_only_a_moment_itself_is_shown_as_its_age(gauge: str, is_moment: bool) -> None:
+    definition = find_definition("SizedK8sWebApp-v0")
+    metric = definition.metrics["replica_started"].model_copy(update={"gauge": gauge})
+    changed = definition.model_copy(
+        update={"metrics": {**definition.metrics, "replica_started": metric}}
+    )
+    (panel,) = (one for one in dashboard(changed)["panels"] if one["title"] == "replica started")
+    assert panel["targets"][0]["expr"] == (f"time() - ({gauge})" if is_moment else gauge)
+    assert panel["description"].startswith("Seconds since" if is_moment else "The metric")
 
 
 def lost(written: Any, kept: Any, path: str = "") -> Iterator[str]:

@@ -138,6 +138,17 @@ def test_another_definition_is_refused(
         replay(path)
 
 
+def test_what_is_told_to_type_is_quoted(recording: Path, tmp_path: Path) -> None:
+    header, *rest = recording.read_text().splitlines(keepends=True)
+    path = tmp_path / "my run.jsonl"
+    path.write_text("".join([json.dumps({**json.loads(header), "id": "Other-v0"}) + "\n", *rest]))
+    with pytest.raises(UsageError) as caught:
+        replay(path)
+    assert caught.value.next_command == (
+        f"infra-gym run Other-v0 --target replay --recording '{path}'"
+    )
+
+
 @pytest.mark.parametrize(
     ("part", "name", "message"),
     [
