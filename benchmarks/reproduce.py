@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def train(folder: Path, models: int, steps: int) -> None:
-    """Train ``models`` policies; those that are there already are kept."""
+    """Train ``models`` policies, or go on with those that are there."""
     from infra_gym.training import Plan, recipe_for
     from infra_gym.training import train as trained
     from infra_gym.workloads.splits import complete, loads_of
@@ -62,13 +62,11 @@ def train(folder: Path, models: int, steps: int) -> None:
     loads = [complete(load) for load in loads_of("training").workloads.values()]
     for seed in range(1, models + 1):
         place = folder / f"seed-{seed:02}"
-        if (place / "model.zip").exists():
-            continue
         began = time.monotonic()
         plan = Plan.make(
             ENVIRONMENT, algorithm="ppo", seed=seed, steps=steps, workloads=loads, recipe=recipe
         )
-        trained(plan, place)
+        trained(plan, place, resume=(place / "training.json").exists())
         print(f"model {seed} of {models}: {time.monotonic() - began:.0f} s", flush=True)
 
 

@@ -11,8 +11,9 @@ steps and five seeds on the very load that it is then judged on, request by requ
 that are the same for all and that nobody met before.
 
 Trainings run on all cores, one each; FOLDER keeps their models, and whoever is killed goes on from
-those that are whole. What came of it goes to FOLDER/rlscale.json, of which rlscale_page.py makes a
-page.
+those that are whole. The name of a model's folder ends in a fingerprint of its steps, numbers and
+load: with others it is trained anew. What came of it goes to FOLDER/rlscale.json, of which
+rlscale_page.py makes a page.
 """
 
 from __future__ import annotations
@@ -95,7 +96,10 @@ def main() -> None:
         "first_seed": seeds[0],
         "candidates": len(CANDIDATES),
         "slo_share": find_definition(ENVIRONMENT).slo.share,
-        "machine": {"platform": platform.platform(), "cores": os.cpu_count()},
+        "machine": {
+            "platform": f"{platform.system()} {platform.machine()}",
+            "cores": os.cpu_count(),
+        },
         "versions": versions(),
         "loads": table,
     }
@@ -106,7 +110,7 @@ def main() -> None:
 def trained(
     arguments: argparse.Namespace, algorithms: Sequence[str], loads: Mapping[str, Mapping[str, Any]]
 ) -> dict[tuple[str, str], list[Path]]:
-    """Models by algorithm and load; those that are there already are kept."""
+    """Models by algorithm and load; those of the same lessons that are there are kept."""
     from rlscale_learners import Lesson, learn  # a benchmark beside this one
 
     models: dict[tuple[str, str], list[Path]] = {}
@@ -114,12 +118,12 @@ def trained(
     for algorithm in algorithms:
         for seed in range(1, arguments.seeds + 1):
             for name, load in loads.items():
-                model = arguments.folder / algorithm / name / f"seed-{seed}" / "model.zip"
-                models.setdefault((algorithm, name), []).append(model)
-                if not model.exists():
-                    lessons.append(
-                        Lesson(ENVIRONMENT, algorithm, load, seed, arguments.steps, model)
-                    )
+                lesson = Lesson(ENVIRONMENT, algorithm, name, load, seed, arguments.steps,
+                                arguments.folder)  # fmt: skip
+                models.setdefault((algorithm, name), []).append(lesson.model)
+                if not lesson.model.exists():
+                    lessons.append(lesson)
+    print(f"{sum(map(len, models.values())) - len(lessons)} models are there already", flush=True)
     with ProcessPoolExecutor(cores(), mp_context=multiprocessing.get_context("spawn")) as pool:
         given = {pool.submit(learn, lesson): lesson for lesson in lessons}
         for number, ended in enumerate(as_completed(given), 1):

@@ -8,10 +8,12 @@ of the three actions.
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from infra_gym.training.vec_env import VectorEnvs
 from infra_gym.training.vectors import make_vector
 
 DISCRETE, CONTINUOUS = ("ppo", "a2c", "dqn"), ("sac", "td3", "ddpg")
+_NOISY = ("td3", "ddpg")
 
 _AT_ONCE = 16
 _HIDDEN = (64, 64)
@@ -63,14 +66,52 @@ class Lesson:
 
     environment: str
     algorithm: str
-    load: Mapping[str, Any]
+    load: str
+    """The name of what it is trained on."""
+    workload: Mapping[str, Any]
+    """What that is, a trace by its whole path."""
     seed: int
     steps: int
-    model: Path
+    folder: Path
+    """Of all lessons' models."""
 
     @property
     def name(self) -> str:
-        return "/".join(self.model.parts[-4:-1])
+        return f"{self.algorithm}/{self.load}/seed-{self.seed}"
+
+    @property
+    def model(self) -> Path:
+        """The lesson's own: with other steps, numbers or loads it is another file, so that what was
+        trained otherwise is never taken for it."""
+        mark = fingerprint(self.environment, self.training)
+        return self.folder / f"{self.name}-{mark}" / "model.zip"
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What its document says of it."""
+        return {
+            "algorithm": self.algorithm,
+            "seed": self.seed,
+            "workload": dict(self.workload),
+            "steps": self.steps,
+            "numbers": numbers_of(self.algorithm),
+        }
+
+
+def fingerprint(environment: str, training: Mapping[str, Any]) -> str:
+    """Of all that decides a training; a trace goes by its file's name, wherever that is."""
+    workload = dict(training["workload"])
+    if "path" in workload:
+        workload["path"] = Path(workload["path"]).name
+    whole = {"environment": environment, **training, "workload": workload}
+    return sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def numbers_of(algorithm: str) -> dict[str, Any]:
+    """The numbers of a training that are not as Stable-Baselines3 has them, or are all's."""
+    noise = {"noise": _NOISE} if algorithm in _NOISY else {}
+    shared = {"environments": _AT_ONCE, "hidden": [*_HIDDEN], **_SENSES}
+    return {**shared, **_NUMBERS[algorithm], **noise}
 
 
 def learn(lesson: Lesson) -> float:
@@ -79,9 +120,8 @@ def learn(lesson: Lesson) -> float:
 
     torch.set_num_threads(1)  # networks this small gain nothing by more
     began = time.monotonic()
-    made = VectorEnvs(
-        [make_vector(lesson.environment, _AT_ONCE, {"fidelity": "fluid", "workload": lesson.load})]
-    )
+    arguments = {"fidelity": "fluid", "workload": lesson.workload}
+    made = VectorEnvs([make_vector(lesson.environment, _AT_ONCE, arguments)])
     try:
         actions = made.action_space
         sensed = Sensed(Thirds(made) if lesson.algorithm in CONTINUOUS else made, **_SENSES)
@@ -109,7 +149,7 @@ def learner_of(algorithm: str, env: Sensed, seed: int) -> Any:
         device="cpu",
         policy_kwargs={"net_arch": [*_HIDDEN], "activation_fn": nn.ReLU},
         **_NUMBERS[algorithm],
-        **(noise if algorithm in ("td3", "ddpg") else {}),
+        **(noise if algorithm in _NOISY else {}),
     )
 
 
@@ -127,7 +167,7 @@ def write(lesson: Lesson, learner: Any, sensed: Sensed, actions: int) -> None:
         scale=sensed.kind,
         frames=sensed.frames,
         steps=learner.num_timesteps,
-        training={"algorithm": lesson.algorithm, "seed": lesson.seed, "workload": lesson.load},
+        training=lesson.training,
         versions=versions(),
     )
     network = thirds_of(learner.actor) if continuous else _network(learner)

@@ -142,7 +142,7 @@ def _findings(found: Outcome) -> Iterator[str]:
         yield _row(
             "and costs more where it does",
             f"than *{rule}*: on {_of(dearer, better)}",
-            len(dearer) == len(better),
+            len(dearer) == len(better) if better else None,
         )
     if set(CONTINUOUS) & set(found.algorithms):
         ratios = {load: _ratio(found, load) for load in found.loads}

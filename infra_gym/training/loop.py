@@ -41,7 +41,8 @@ class Loop(BaseCallback):  # type: ignore[misc]
 
     def progress(self, steps: int) -> Progress:
         """How far it is after so many steps."""
-        ended = [] if self.model is None else [one["r"] for one in self.model.ep_info_buffer or ()]
+        model = getattr(self, "model", None)  # of which it knows once there is something to learn
+        ended = [] if model is None else [one["r"] for one in model.ep_info_buffer or ()]
         seconds = max(time.monotonic() - self._began, 1e-9)
         return Progress(
             steps=steps,

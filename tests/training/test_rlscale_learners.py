@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,46 @@ def module():
     sys.modules[spec.name] = made  # dataclasses look there
     spec.loader.exec_module(made)
     return made
+
+
+@pytest.fixture
+def lesson(module, tmp_path):
+    load = {"profile": "trace", "path": "/here/a.csv"}
+    return module.Lesson("SimpleK8sWebApp-v0", "ddpg", "trace", load, 1, 50_000, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": 100},
+        {"seed": 2},
+        {"algorithm": "td3"},
+        {"environment": "Other-v0"},
+        {"workload": {"profile": "trace", "path": "/here/b.csv"}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_another_training_has_another_file(lesson, change):
+    assert replace(lesson, **change).model != lesson.model
+
+
+def test_a_fingerprint_is_of_every_number(module, lesson):
+    training = lesson.training
+    marks = {
+        module.fingerprint(lesson.environment, {**training, "numbers": numbers})
+        for numbers in (
+            training["numbers"],
+            *({**training["numbers"], name: "another"} for name in training["numbers"]),
+        )
+    }
+    assert {"gamma", "hidden", "batch_size", "noise"} <= set(training["numbers"])
+    assert len(marks) == 1 + len(training["numbers"])
+
+
+def test_the_same_trace_elsewhere_is_the_same_training(lesson):
+    moved = replace(lesson, workload={**lesson.workload, "path": "/there/a.csv"})
+    assert moved.model == lesson.model
+    assert moved.training["workload"]["path"] == "/there/a.csv"
 
 
 class Steps:

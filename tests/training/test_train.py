@@ -146,6 +146,13 @@ def test_a_training_that_died_goes_on_from_its_last_checkpoint(tmp_path):
     assert read(trained.model).document.steps == 256
 
 
+def test_one_that_is_done_has_nothing_left_to_do(tmp_path):
+    first = train(plan(), tmp_path)
+    again = train(plan(), tmp_path, resume=True, on_progress=pytest.fail)
+    assert again.complete
+    assert again.progress.steps == first.progress.steps
+
+
 def test_what_is_not_there_cannot_go_on(tmp_path):
     command = ["train", "Scaling-v0", "--resume", "--out", str(tmp_path / "none")]
     assert CliRunner().invoke(app, command).exit_code == 2
