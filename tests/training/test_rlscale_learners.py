@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,17 +12,10 @@ pytest.importorskip("stable_baselines3", reason='pip install -e ".[train]"')
 import torch
 from gymnasium import spaces
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture(scope="module")
-def module():
-    path = ROOT / "benchmarks" / "rlscale_learners.py"
-    spec = importlib.util.spec_from_file_location("rlscale_learners", path)
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made  # dataclasses look there
-    spec.loader.exec_module(made)
-    return made
+def module(load_benchmark):
+    return load_benchmark("rlscale_learners")
 
 
 @pytest.fixture

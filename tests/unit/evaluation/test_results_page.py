@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 
 from infra_gym.evaluation.results import read_results
 from infra_gym.evaluation.statistics import Interval
 
-ROOT = Path(__file__).parents[3]
-
 
 @pytest.fixture(scope="module")
-def module():
-    path = ROOT / "benchmarks" / "results_page.py"
-    spec = importlib.util.spec_from_file_location("results_page", path)
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
+def module(load_benchmark):
+    return load_benchmark("results_page")
 
 
 def test_the_page_is_what_the_results_give(module):

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[3]
-
 
 @pytest.fixture(scope="module")
-def module():
-    path = ROOT / "benchmarks" / "rlscale_page.py"
-    spec = importlib.util.spec_from_file_location("rlscale_page", path)
-    made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
-    return made
+def module(load_benchmark):
+    return load_benchmark("rlscale_page")
 
 
 def test_the_page_is_what_the_file_gives(module):
