@@ -89,7 +89,7 @@ def bare_loop(num_envs: int) -> tuple[int, Turn]:
 
     def turn() -> None:
         for replicas in wanted:
-            world.step(replicas, idle, lambda _: None)
+            world.step(replicas, idle)
 
     return steps * num_envs, turn
 

@@ -180,9 +180,9 @@ class ColumnTask:
             empty={},
         )
 
-    def measured(self, outcome: ColumnOutcome, part: slice) -> Column:
-        """The rows for the measured metrics of some environments, in the definition's order."""
-        return outcome.numbers[: self._measured, part]
+    def measured(self, outcome: ColumnOutcome) -> Column:
+        """The rows for the measured metrics, in the definition's order."""
+        return outcome.numbers[: self._measured, : len(outcome.rewards)]
 
     def work_out(
         self,
@@ -190,30 +190,27 @@ class ColumnTask:
         moves: ColumnMoves,
         ticks: NDArray[np.int64],
         interval_s: float,
-        part: slice,
     ) -> None:
-        """Observations, rewards and cost of one interval of some environments, all but what
-        :meth:`finish` does. Threads may work out several parts at once.
+        """Observations, rewards and cost of one interval, all but what :meth:`finish` does.
 
         Args:
             outcome: Filled; its measured metrics are known.
-            moves: Of all environments.
+            moves: What was asked for.
             ticks: Intervals since each one's reset.
             interval_s: The interval's length on the world's clock.
-            part: Of all environments.
         """
-        numbers, begin, end = outcome.numbers, part.start, part.stop
+        numbers, number = outcome.numbers, len(outcome.rewards)
         given = compiled.Given(
             ticks, interval_s, moves.controls, self._paid, self._price, moves.last_action,
             moves.clipped, self._measured,
         )  # fmt: skip
         told = self._told(outcome)
         if self._programs is None:
-            compiled.give(given, numbers, begin, end)
-            self._evaluate(outcome, part)
-            compiled.tell(numbers, *told, begin, end)
+            compiled.give(given, numbers, 0, number)
+            self._evaluate(outcome)
+            compiled.tell(numbers, *told, 0, number)
         else:
-            compiled.work_out(given, self._programs, numbers, outcome.missing, *told, begin, end)
+            compiled.work_out(given, self._programs, numbers, outcome.missing, *told)
 
     def again(self, outcome: ColumnOutcome) -> ColumnOutcome:
         """The same with arrays of its own: those that it had are somebody else's."""
@@ -264,14 +261,13 @@ class ColumnTask:
             depth=max((program.depth for program in programs), default=1),
         )
 
-    def _evaluate(self, outcome: ColumnOutcome, part: slice) -> None:
+    def _evaluate(self, outcome: ColumnOutcome) -> None:
         """Formulas and terms by NumPy."""
-        metrics = {name: row[part] for name, row in outcome.metrics.items()}
-        rows = outcome.numbers[len(self._given) :, part]
+        rows = outcome.numbers[len(self._given) :, : len(outcome.rewards)]
         for (expression, otherwise), row, nothing in zip(
-            self._every, rows, outcome.missing[:, part], strict=True
+            self._every, rows, outcome.missing, strict=True
         ):
-            row[:] = expression.evaluate(metrics, len(row))
+            row[:] = expression.evaluate(outcome.metrics, len(row))
             nothing[:] = np.isnan(row)
             if otherwise is not None:
                 row[nothing] = otherwise

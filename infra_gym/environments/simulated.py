@@ -176,7 +176,9 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         try:
             outcome = self._advance(moves, begun)
         except BaseException:
-            self._last = None  # some have moved, and others have not: a reset of all comes first
+            self._last = (
+                None  # they have moved, and nobody was told how: a reset of all comes first
+            )
             raise
         self._controls = moves.controls
         if begun.any():  # their step is the reset
@@ -231,10 +233,9 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         self._ended[places] = False
         self._controls[:, places] = still.controls
         part = self._task.outcome(len(places))
-        whole = slice(0, len(places))
-        part.empty.update(self._world.read(self._task.measured(part, whole), places))
+        part.empty.update(self._world.read(self._task.measured(part), places))
         now = np.zeros(len(places), dtype=np.int64)
-        self._task.work_out(part, still, now, self.place.interval_s, whole)
+        self._task.work_out(part, still, now, self.place.interval_s)
         self._task.finish(part)
         part.rewards[:] = 0.0
         moves.overwrite(places, still)
@@ -245,19 +246,10 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
 
     def _advance(self, moves: ColumnMoves, idle: Mask) -> ColumnOutcome:
         """Let an interval pass in each environment that is not ``idle``."""
-        outcome, empty = self._task.outcome(self.num_envs, self._last), []
-
-        def work_out(part: slice) -> None:
-            masks = self._world.read(self._task.measured(outcome, part), part)
-            if masks:
-                empty.append((part, masks))
-            self._task.work_out(outcome, moves, self._world.ticks, self.place.interval_s, part)
-
-        self._world.step(moves.controls[self._replicas], idle, work_out)
-        for part, masks in empty:
-            for name, mask in masks.items():
-                every = outcome.empty.setdefault(name, np.zeros(self.num_envs, dtype=np.bool_))
-                every[part] = mask
+        outcome = self._task.outcome(self.num_envs, self._last)
+        self._world.step(moves.controls[self._replicas], idle)
+        outcome.empty.update(self._world.read(self._task.measured(outcome), slice(None)))
+        self._task.work_out(outcome, moves, self._world.ticks, self.place.interval_s)
         self._task.finish(outcome)
         return outcome
 

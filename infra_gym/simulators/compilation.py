@@ -48,11 +48,6 @@ def uncounted(function: F) -> F:
     return _made(function, _nrt=False)
 
 
-def unlocked(function: F) -> F:
-    """As :func:`compiled`, and other threads of Python go on meanwhile."""
-    return _made(function, nogil=True)
-
-
 def _made(function: F, **options: Any) -> F:
     made: Any = numba.njit(**_OPTIONS, **options)(function)
     if hasattr(made, "_cache"):  # not with NUMBA_DISABLE_JIT

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.expressions import Operation
-from infra_gym.simulators.compilation import compiled, uncounted, unlocked
+from infra_gym.simulators.compilation import compiled, uncounted
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -318,7 +318,7 @@ def tell(
                 observations[place, entry] = min(max(value, lowest), highest)
 
 
-@unlocked
+@compiled
 def work_out(
     given: Given,
     programs: Programs,
@@ -329,12 +329,10 @@ def work_out(
     entries: Entries,
     rewards: Floats,
     observations: NDArray[np.float32],
-    begin: int,
-    end: int,
 ) -> None:
     """:func:`give`, :func:`evaluate` and :func:`tell` in one, by blocks that fit a near cache."""
-    for first in range(begin, end, _BLOCK):
-        last = min(first + _BLOCK, end)
+    for first in range(0, rewards.size, _BLOCK):
+        last = min(first + _BLOCK, rewards.size)
         give(given, numbers, first, last)
         evaluate(programs, numbers, missing, first, last)
         tell(numbers, before, terms, entries, rewards, observations, first, last)

@@ -25,7 +25,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from infra_gym.simulators.compilation import compiled, inlined, uncounted, unlocked
+from infra_gym.simulators.compilation import compiled, inlined, uncounted
 from infra_gym.simulators.webapp_fluid_measures import measure_block
 from infra_gym.simulators.webapp_fluid_queue import (
     BLOCKED,
@@ -463,7 +463,7 @@ def begin_all(
     _measure(states, places, rules[0], metrics, bounds_s, buckets, totals, within, values)
 
 
-@unlocked
+@compiled
 def step_all(
     states: Array,
     awake: NDArray[np.int64],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,16 +29,12 @@ class ColumnWorld(Protocol):
     def begin(self, places: NDArray[np.int64], seeds: Sequence[int], replicas: int) -> None:
         """Begin episodes in some places, each with its seed."""
 
-    def step(
-        self, replicas: NDArray[np.int64], idle: NDArray[np.bool_], then: Callable[[slice], None]
-    ) -> None:
+    def step(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
         """Let an interval pass in each environment that is not ``idle``.
 
         Args:
             replicas: The control of each, shape (num_envs,).
             idle: Which stay as they are, shape (num_envs,).
-            then: Called with each part of the environments that can be read, which may be in
-                several threads at once.
         """
 
     def read(self, rows: NDArray[np.float64], places: NDArray[np.int64] | slice) -> Masks:

@@ -7,7 +7,7 @@ the same seed. Requests are no whole numbers, and nothing else is drawn.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,7 +24,6 @@ from infra_gym.workloads import Workload
 from infra_gym.workloads.profiles import Bursty, FlashCrowd, Random
 from infra_gym.worlds.columns import Masks, tell
 from infra_gym.worlds.measures import WebAppMeasures
-from infra_gym.worlds.threads import in_parts
 from infra_gym.worlds.webapp_inputs import WebAppInputs
 
 _DRAWN = (Bursty, FlashCrowd, Random)
@@ -129,31 +128,23 @@ class FluidBatch:
                 self._values,
             )
 
-    def step(
-        self, replicas: NDArray[np.int64], idle: NDArray[np.bool_], then: Callable[[slice], None]
-    ) -> None:
+    def step(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
         """Let an interval pass in each environment that is not ``idle``."""
         self.ticks += ~idle
-        groups = [(buckets, members & ~idle) for buckets, members in self._alike()]
-
-        def advance(part: slice) -> None:
-            for buckets, awake in groups:
-                fluid.step_all(
-                    self._states,
-                    part.start + np.flatnonzero(awake[part]),
-                    replicas,
-                    self._rates,
-                    self._rules,
-                    self._tables,
-                    self._guesses,
-                    self.measures.metrics,
-                    self.measures.bounds_s,
-                    buckets,
-                    self._values,
-                )
-            then(part)
-
-        in_parts(len(idle), advance)
+        for buckets, members in self._alike():
+            fluid.step_all(
+                self._states,
+                np.flatnonzero(members & ~idle),
+                replicas,
+                self._rates,
+                self._rules,
+                self._tables,
+                self._guesses,
+                self.measures.metrics,
+                self.measures.bounds_s,
+                buckets,
+                self._values,
+            )
 
     def read(self, rows: NDArray[np.float64], places: NDArray[np.int64] | slice) -> Masks:
         """The last step's metrics; see :meth:`~infra_gym.worlds.columns.ColumnWorld.read`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -88,13 +88,10 @@ class ReferenceBatch:
         idle[places] = False
         self._advance(np.full(len(idle), replicas), idle)
 
-    def step(
-        self, replicas: NDArray[np.int64], idle: NDArray[np.bool_], then: Callable[[slice], None]
-    ) -> None:
+    def step(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
         """Let an interval pass in each environment that is not ``idle``."""
         self.ticks += ~idle
         self._advance(replicas, idle)
-        then(slice(0, len(idle)))
 
     def read(self, rows: NDArray[np.float64], places: NDArray[np.int64] | slice) -> Masks:
         """The last step's metrics; see :meth:`~infra_gym.worlds.columns.ColumnWorld.read`."""

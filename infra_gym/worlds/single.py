@@ -41,7 +41,7 @@ class SingleWorld:
         if not self._begun:
             raise NotReadyError("step before reset", next_command="call env.reset() first")
         replicas = np.array([controls[self.batch.control]])
-        self.batch.step(replicas, np.array([False]), lambda _: None)
+        self.batch.step(replicas, np.array([False]))
         return self._reading({})
 
     def close(self, *, keep: bool = False) -> None:  # noqa: ARG002
