@@ -53,6 +53,11 @@ def run(program: Path, home: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def kept_in(folder: Path) -> list[Path]:
+    """What lies there, without what Python compiled when a test loaded the example."""
+    return sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
+
+
 def test_there_is_one_program_in_each_folder() -> None:
     folders = sorted(path for path in EXAMPLES.iterdir() if path.is_dir())
     assert sorted(program.parent for program in (*PROGRAMS, *OTHER_LANGUAGES)) == folders
@@ -65,11 +70,10 @@ def test_every_example_is_explained_beside_it() -> None:
 
 @pytest.mark.parametrize("program", HERE, ids=lambda program: program.stem, indirect=True)
 def test_on_the_simulator(program: Path, tmp_path: Path) -> None:
-    before = sorted(program.parent.rglob("*"))
+    before = kept_in(program.parent)
     said = run(program, tmp_path, *IN_SHORT.get(program.stem, ("--target", "sim", "--steps", "3")))
     assert "USD" in said or "slowdown" in said
-    after = sorted(path for path in program.parent.rglob("*") if "__pycache__" not in path.parts)
-    assert after == before
+    assert kept_in(program.parent) == before
 
 
 @pytest.mark.slow
