@@ -77,7 +77,7 @@ RULES = 11
     EXISTING,  # those that are seen
     NEXT_READY,  # when the next one takes requests
     SETTLED,  # replicas with lower numbers are ready, and nothing drains under their numbers
-    MOVED,  # replicas with this number or a higher one were never there
+    MOVED,  # nothing is left of replicas with this number or a higher one
     LEAVING,  # requests in replicas that drain
     DRAINS,  # and how many of them end in a second
     BUSY,  # replica-seconds of work done in the last step
@@ -142,10 +142,12 @@ def _remove(state: Array, number: int, now_s: float, rules: Array) -> None:
 def _look(state: Array, now_s: float, table: Array) -> None:
     """Who is there, and when the next takes requests. New ones share the work that waits."""
     first, wanted = int(state[SETTLED]), int(state[WANTED])
-    ready, existing, next_s, settled = first, first, np.inf, first
+    ready, existing, next_s, settled, moved = first, first, np.inf, first, wanted
     for number in range(first, int(state[MOVED])):
         drains = state[_field(number, GONE)] > now_s
         existing += drains
+        if drains:
+            moved = max(moved, number + 1)
         if number < wanted:
             ready_s = state[_field(number, READY_AT)]
             existing += state[_field(number, STARTED)] <= now_s
@@ -159,7 +161,7 @@ def _look(state: Array, now_s: float, table: Array) -> None:
         row, way = _find(table, int(state[POSITION]), state[INSIDE], 0.0, 0.0)
         state[POSITION] = row + way
     state[READY], state[EXISTING] = ready, existing
-    state[NEXT_READY], state[SETTLED] = next_s, settled
+    state[NEXT_READY], state[SETTLED], state[MOVED] = next_s, settled, moved
 
 
 @inlined
