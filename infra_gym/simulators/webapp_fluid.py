@@ -1,9 +1,9 @@
 """The web app's fluid form: what the reference does request by request, in a few flows a step.
 
-A step is cut into a few spans, and at every time at which a replica becomes ready, unless its load
-is low: then it is one span, with the replicas that are ready at its end. In a span the load is what
-the workload's curve says, and all ready replicas are alike: random balancing gives each a Poisson
-stream of its own. The state is the mean number of requests in a replica, and it moves by the
+All ready replicas are alike: random balancing gives each a Poisson stream of its own. Where these
+forget within a small part of a step where they began, the step is calm: they are in steady state
+under its mean load. Else it is cut into a few spans, and at every time at which a replica becomes
+ready. The state is the mean number of requests in a replica, and from span to span it moves by the
 pointwise stationary fluid flow approximation (W.-P. Wang, D. Tipper and S. Banerjee, "A simple
 approximation for modeling nonstationary queues", INFOCOM 1996): what a replica serves, refuses and
 how long its requests take are at every time those of a queue in steady state with this mean number
@@ -61,10 +61,11 @@ _ALIKE = 0.1
     APPLY,  # from a step's begin until its change is made
     GUESSES_PER_LOAD,  # places in the list of guesses for one request/s
     LOW,  # the first bound within which some answer comes; the table begins with it
-    CALM_RATE,  # requests/s for a replica, up to which its latencies hardly depend on the load
+    CALM_RATE,  # requests/s for a replica, up to which it forgets fast
     CALM_NUMBER,  # requests in a replica under this load
-) = range(11)
-RULES = 11
+    CALM_ROWS,  # of the table, for one request/s, up to this load
+) = range(12)
+RULES = 12
 """Fields of what stays the same for a whole life. Times are wall-clock seconds."""
 
 (
@@ -107,6 +108,12 @@ def _field(number: int, field: int) -> int:
 
 
 @inlined
+def _change_s(state: Array, rules: Array) -> float:
+    """When in the step replicas are started or removed."""
+    return float(state[TICK] * rules[INTERVAL] + min(rules[APPLY], rules[INTERVAL]))
+
+
+@inlined
 def _scale(state: Array, wanted: int, now_s: float, rules: Array) -> None:
     """Start replicas, or remove them, the highest number first."""
     have = int(state[WANTED])
@@ -139,8 +146,8 @@ def _remove(state: Array, number: int, now_s: float, rules: Array) -> None:
 
 
 @inlined
-def _look(state: Array, now_s: float, table: Array) -> None:
-    """Who is there, and when the next takes requests. New ones share the work that waits."""
+def _look(state: Array, now_s: float) -> None:
+    """Who is there, and when the next takes requests."""
     first, wanted = int(state[SETTLED]), int(state[WANTED])
     ready, existing, next_s, settled, moved = first, first, np.inf, first, wanted
     for number in range(first, int(state[MOVED])):
@@ -156,12 +163,19 @@ def _look(state: Array, now_s: float, table: Array) -> None:
                 settled += settled == number and not drains
             else:
                 next_s = min(next_s, ready_s)
-    if ready > state[READY]:
-        state[INSIDE] *= state[READY] / ready
-        row, way = _find(table, int(state[POSITION]), state[INSIDE], 0.0, 0.0)
-        state[POSITION] = row + way
     state[READY], state[EXISTING] = ready, existing
     state[NEXT_READY], state[SETTLED], state[MOVED] = next_s, settled, moved
+
+
+@inlined
+def _look_and_share(state: Array, now_s: float, table: Array) -> None:
+    """As :func:`_look`; new replicas share the work that waits."""
+    before = state[READY]
+    _look(state, now_s)
+    if state[READY] > before:
+        state[INSIDE] *= before / state[READY]
+        row, way = _find(table, int(state[POSITION]), state[INSIDE], 0.0, 0.0)
+        state[POSITION] = row + way
 
 
 @inlined
@@ -268,34 +282,59 @@ def _span(
 def _calm_step(
     state: Array,
     wanted: int,
-    change_s: float,
-    end_s: float,
     rate: float,
     rules: Array,
     table: Array,
-    guesses: NDArray[np.int64],
     totals: Array,
     within: Array,
     slot: int,
-) -> tuple[float, float, float]:
-    """The whole step is one span, with the replicas that are there at its end."""
+) -> None:
+    """The whole step in steady state, with the replicas that are ready at its end.
+
+    Args:
+        state: Changed.
+        wanted: Replicas.
+        rate: Mean of the step, requests/s.
+        rules: See :func:`flow`, for this and the others.
+        table: See there.
+        totals: See there.
+        within: See there.
+        slot: See there.
+    """
+    interval_s = rules[INTERVAL]
     if wanted != int(state[WANTED]):
-        _scale(state, wanted, change_s, rules)
+        _scale(state, wanted, _change_s(state, rules), rules)
+    inside = state[READY] * state[INSIDE] + state[LEAVING]
+    state[LEAVING] = state[DRAINS] = 0.0
     if state[SETTLED] < state[MOVED]:
-        _look(state, end_s, table)
-    if state[LEAVING] > 0:
-        state[INSIDE] += state[LEAVING] / state[READY]
-        state[LEAVING] = state[DRAINS] = 0.0
-    return _span(
-        state, rules[INTERVAL], rate, state[FLYING], rules, table, guesses, totals, within, slot
-    )
+        _look(state, (state[TICK] + 1) * interval_s)
+    came, ready = rate * interval_s, state[READY]
+    position = rate / ready * rules[CALM_ROWS]
+    row = int(position)
+    way = position - row
+    accepted = came * (1 - _between(table, row, way, BLOCKED))
+    flying = _between(table, row, way, FLYING_EACH) * ready
+    after = _between(table, row, way, NUMBER) * ready
+    dropped = min(max(flying - rules[MAX_IN_FLIGHT], 0.0), accepted)
+    totals[FULL, slot], totals[DROPPED, slot], totals[REFUSED, slot] = came - accepted, dropped, 0.0
+    accepted, flying, after = accepted - dropped, flying - dropped, after - dropped
+    state[BUSY] = (inside + accepted - after) * rules[SERVICE_TIME] / rules[SLOTS]
+    accounted = accepted + state[FLYING]
+    state[FLYING] = min(flying, accounted)
+    state[INSIDE], state[POSITION] = after / ready, position
+    ended = accounted - state[FLYING]
+    here, there = ended * (1 - way), ended * way
+    for bound in range(table.shape[1] - WITHIN):
+        column = WITHIN + bound
+        within[bound, slot] = here * table[row, column] + there * table[row + 1, column]
+    timeouts = here * table[row, TIMEOUTS] + there * table[row + 1, TIMEOUTS]
+    _answer(ended, timeouts, totals, within, slot)
 
 
 @inlined
 def _step_in_spans(  # noqa: C901 - one loop
     state: Array,
     wanted: int,
-    change_s: float,
     rates: NDArray[np.float32],
     rules: Array,
     table: Array,
@@ -303,12 +342,16 @@ def _step_in_spans(  # noqa: C901 - one loop
     totals: Array,
     within: Array,
     slot: int,
-) -> tuple[float, float, float]:
+) -> None:
     """A span for each part of the load, and one from whenever the replicas change."""
     begin_s, end_s = state[TICK] * rules[INTERVAL], (state[TICK] + 1) * rules[INTERVAL]
-    changes = wanted != int(state[WANTED])
-    before, accounted, timeouts, busy_s = state[FLYING], 0.0, 0.0, 0.0
-    now_s, span = begin_s, 0
+    change_s, changes = _change_s(state, rules), wanted != int(state[WANTED])
+    for code in range(totals.shape[0]):
+        totals[code, slot] = 0.0
+    for bound in range(within.shape[0]):
+        within[bound, slot] = 0.0
+    before = accounted = state[FLYING]
+    timeouts, busy_s, now_s, span = 0.0, 0.0, begin_s, 0
     while span < SPANS:
         rate = float(rates[span])
         span += 1
@@ -320,7 +363,7 @@ def _step_in_spans(  # noqa: C901 - one loop
             if changes and change_s <= now_s:
                 changes = False
                 _scale(state, wanted, now_s, rules)
-                _look(state, now_s, table)
+                _look_and_share(state, now_s, table)
             stop_s = min(until_s, state[NEXT_READY])
             if changes:
                 stop_s = min(stop_s, change_s)
@@ -342,12 +385,23 @@ def _step_in_spans(  # noqa: C901 - one loop
                 )
             before = 0.0
             if state[NEXT_READY] <= now_s:
-                _look(state, now_s, table)
+                _look_and_share(state, now_s, table)
     if changes:
         _scale(state, wanted, end_s, rules)
     if state[SETTLED] < state[MOVED]:
-        _look(state, end_s, table)
-    return accounted, timeouts, busy_s
+        _look_and_share(state, end_s, table)
+    state[BUSY], state[FLYING] = busy_s, min(state[FLYING], accounted)
+    ended = 1 - state[FLYING] / accounted if accounted > 0 else 0.0
+    for bound in range(within.shape[0] - 1):
+        within[bound, slot] *= ended
+    _answer(accounted * ended, timeouts * ended, totals, within, slot)
+
+
+@inlined
+def _answer(ended: float, timeouts: float, totals: Array, within: Array, slot: int) -> None:
+    """Of those that ended and were accepted, the client heard in time, but for ``timeouts``."""
+    totals[TIMEOUT, slot], totals[OK, slot] = timeouts, ended - timeouts
+    within[within.shape[0] - 1, slot] = ended - timeouts
 
 
 @uncounted
@@ -381,16 +435,11 @@ def flow(
         place = places[slot]
         kind = place if tables.shape[0] > 1 else 0
         state, rules, table = states[place], all_rules[kind], tables[kind]
-        tick = int(state[TICK])
-        end_s = (tick + 1) * rules[INTERVAL]
-        change_s = tick * rules[INTERVAL] + min(rules[APPLY], rules[INTERVAL])
-        first = tick * SPANS % rates.shape[1]
+        first = int(state[TICK]) * SPANS
+        if first >= rates.shape[1]:
+            first %= rates.shape[1]
         load = rates[place if rates.shape[0] > 1 else 0, first : first + SPANS]
-        for code in range(totals.shape[0]):
-            totals[code, slot] = 0.0
-        for bound in range(within.shape[0]):
-            within[bound, slot] = 0.0
-        mean, highest, flown = 0.0, 0.0, state[FLYING]
+        mean, highest = 0.0, 0.0
         for span in range(SPANS):
             mean += load[span] / SPANS
             highest = max(highest, load[span])
@@ -401,24 +450,10 @@ def flow(
             and state[LEAVING] == 0
             and taking > 0
         ):
-            accounted, timeouts, busy_s = _calm_step(
-                state, wanted[place], change_s, end_s, mean, rules, table, guesses,
-                totals, within, slot,
-            )  # fmt: skip
+            _calm_step(state, wanted[place], mean, rules, table, totals, within, slot)
         else:
-            accounted, timeouts, busy_s = _step_in_spans(
-                state, wanted[place], change_s, load, rules, table, guesses, totals, within, slot
-            )
-        accounted += flown
-        state[TICK], state[BUSY] = tick + 1, busy_s
-        state[FLYING] = min(state[FLYING], accounted)
-        ended = 1 - state[FLYING] / accounted if accounted > 0 else 0.0
-        totals[TIMEOUT, slot] = timeouts * ended
-        totals[OK, slot] = accounted * ended - totals[TIMEOUT, slot]
-        last = within.shape[0] - 1
-        for bound in range(last):
-            within[bound, slot] *= ended
-        within[last, slot] = totals[OK, slot]
+            _step_in_spans(state, wanted[place], load, rules, table, guesses, totals, within, slot)
+        state[TICK] += 1
 
 
 @compiled

@@ -191,6 +191,33 @@ def queue_table(
     return np.ascontiguousarray(np.delete(table, rest, 1)), low
 
 
+ROWS_PER_CAPACITY = 50
+"""Rows of the table for as much load as a replica can serve, up to :data:`EVEN` of it."""
+EVEN = 0.9
+"""Share of what a replica can serve; up to here, the table's loads are evenly spaced."""
+_FORGETS = 6
+"""Relaxation times after which a quarter of a percent is left of where a queue began."""
+
+
+def forgetful_load(slots: int, services: float) -> float:
+    """Up to what load a replica forgets where it began within a time.
+
+    The relaxation time is that of M/M/c in heavy traffic, 1 / (c mu (1 - sqrt(rho))^2) (P. M.
+    Morse, "Stochastic properties of waiting lines", Journal of the Operations Research Society of
+    America 3, 1955), which is longer than that of constant services, and at least a service.
+
+    Args:
+        slots: Of the replica.
+        services: The time, in services.
+
+    Returns:
+        Share of what it can serve, from 0 to :data:`EVEN`.
+    """
+    if services < _FORGETS:
+        return 0.0
+    return min(EVEN, max(0.0, 1 - math.sqrt(_FORGETS / (services * slots))) ** 2)
+
+
 GUESSES_PER_CAPACITY = 200
 """Places in :func:`guesses` for as much load as a replica can serve."""
 
@@ -205,9 +232,12 @@ def guesses() -> NDArray[np.int64]:
 def _loads() -> Array:
     """Offered load over capacity: dense where the queue's length depends on it most."""
     return np.concatenate(
-        (np.linspace(0, 0.9, 45, endpoint=False), np.linspace(0.9, 1.2, 60, endpoint=False),
-         np.geomspace(1.2, 64, 24))
-    )  # fmt: skip
+        (
+            np.arange(round(EVEN * ROWS_PER_CAPACITY)) / ROWS_PER_CAPACITY,
+            np.linspace(EVEN, 1.2, 60, endpoint=False),
+            np.geomspace(1.2, 64, 24),
+        )
+    )
 
 
 def _stationary(slots: int, places: int, offered: float) -> Array:

@@ -30,7 +30,6 @@ _DRAWN = (Bursty, FlashCrowd, Random)
 _MOST_RPS = 1e9
 _BOUNDS_S = np.array(BUCKETS_S[:-1])
 _SAMPLES = 8  # of the workload's curve in a span
-_CALM = 0.6  # of what a replica can serve: up to this, a step's mean load says enough
 
 
 class FluidBatch:
@@ -198,9 +197,13 @@ class FluidBatch:
         rules[fluid.APPLY] = real.apply_s
         rules[fluid.GUESSES_PER_LOAD] = theory.GUESSES_PER_CAPACITY * service_time_s / inputs.slots
         rules[fluid.LOW] = self._low
-        rules[fluid.CALM_RATE] = _CALM * inputs.slots / service_time_s
-        calm = self._guesses[int(_CALM * theory.GUESSES_PER_CAPACITY)]
-        rules[fluid.CALM_NUMBER] = self._chain.number[calm]
+        calm = theory.forgetful_load(inputs.slots, self._interval_s / service_time_s)
+        row = calm * theory.ROWS_PER_CAPACITY
+        rules[fluid.CALM_RATE] = calm * inputs.slots / service_time_s
+        rules[fluid.CALM_NUMBER] = np.interp(
+            row, np.arange(len(self._chain.number)), self._chain.number
+        )
+        rules[fluid.CALM_ROWS] = theory.ROWS_PER_CAPACITY * service_time_s / inputs.slots
 
     def _table(self, real: WebAppParameters, bounds_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """What a replica does under each load, with these bounds of the histogram."""
