@@ -446,7 +446,7 @@ def flow(
         taking = min(state[READY], float(wanted[place]))
         if (
             state[INSIDE] <= rules[CALM_NUMBER]
-            and highest <= rules[CALM_RATE] * taking
+            and 2 * highest - mean <= rules[CALM_RATE] * taking
             and state[LEAVING] == 0
             and taking > 0
         ):
