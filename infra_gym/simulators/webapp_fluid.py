@@ -53,8 +53,7 @@ _ALIKE = 0.1
 
 (
     INTERVAL,
-    SLOTS,
-    SERVICE_TIME,
+    WORK,  # replica-seconds of a request
     MAX_IN_FLIGHT,
     BOOT,
     DRAIN,
@@ -64,6 +63,7 @@ _ALIKE = 0.1
     CALM_RATE,  # requests/s for a replica, up to which it forgets fast
     CALM_NUMBER,  # requests in a replica under this load
     CALM_ROWS,  # of the table, for one request/s, up to this load
+    QUICK,  # whether a calm step ends all starts and drains that it begins; 1 or 0
 ) = range(12)
 RULES = 12
 """Fields of what stays the same for a whole life. Times are wall-clock seconds."""
@@ -131,14 +131,25 @@ def _scale(state: Array, wanted: int, now_s: float, rules: Array) -> None:
 
 
 @inlined
+def _scale_at_once(state: Array, wanted: int, rules: Array) -> None:
+    """As :func:`_scale`, where nothing begun is left and all that now begins ends in the step."""
+    for number in range(int(state[WANTED]), wanted):
+        started_s = _change_s(state, rules)
+        state[_field(number, STARTED)] = started_s
+        state[_field(number, READY_AT)] = started_s + rules[BOOT]
+    state[WANTED] = state[READY] = state[EXISTING] = wanted
+    state[SETTLED] = state[MOVED] = wanted
+
+
+@inlined
 def _remove(state: Array, number: int, now_s: float, rules: Array) -> None:
     """It gets no more requests, and ends what it has."""
     free_s = gone_s = now_s + rules[DRAIN]
     if state[_field(number, READY_AT)] <= now_s:
         inside = state[INSIDE]
-        free_s = max(free_s, now_s + inside * rules[SERVICE_TIME] / rules[SLOTS])
+        free_s = max(free_s, now_s + inside * rules[WORK])
         state[LEAVING] += inside
-        state[DRAINS] += rules[SLOTS] / rules[SERVICE_TIME]
+        state[DRAINS] += 1 / rules[WORK]
         state[READY] -= 1
     state[_field(number, GONE)] = gone_s
     state[_field(number, FREE)] = free_s
@@ -153,7 +164,7 @@ def _look(state: Array, now_s: float) -> None:
     for number in range(first, int(state[MOVED])):
         drains = state[_field(number, GONE)] > now_s
         existing += drains
-        if drains:
+        if state[_field(number, FREE)] > now_s:
             moved = max(moved, number + 1)
         if number < wanted:
             ready_s = state[_field(number, READY_AT)]
@@ -225,7 +236,7 @@ def _drain(state: Array, span_s: float, rules: Array) -> float:
     state[LEAVING] -= done
     if state[LEAVING] == 0.0:
         state[DRAINS] = 0.0
-    return float(done * rules[SERVICE_TIME] / rules[SLOTS])
+    return float(done * rules[WORK])
 
 
 @inlined
@@ -268,7 +279,7 @@ def _span(
         accepted = came
     totals[FULL, slot] += came - accepted
     flying = _between(table, row, way, FLYING_EACH) * ready + state[LEAVING]
-    busy_s = ready * served * span_s * rules[SERVICE_TIME] / rules[SLOTS]
+    busy_s = ready * served * span_s * rules[WORK]
     if flying > rules[MAX_IN_FLIGHT]:
         dropped = min(flying - rules[MAX_IN_FLIGHT], accepted)
         totals[DROPPED, slot] += dropped
@@ -301,27 +312,30 @@ def _calm_step(
         within: See there.
         slot: See there.
     """
-    interval_s = rules[INTERVAL]
-    if wanted != int(state[WANTED]):
-        _scale(state, wanted, _change_s(state, rules), rules)
-    inside = state[READY] * state[INSIDE] + state[LEAVING]
-    state[LEAVING] = state[DRAINS] = 0.0
-    if state[SETTLED] < state[MOVED]:
-        _look(state, (state[TICK] + 1) * interval_s)
+    interval_s, inside = rules[INTERVAL], state[READY] * state[INSIDE]
+    if rules[QUICK] != 0 and state[SETTLED] == state[MOVED]:
+        _scale_at_once(state, wanted, rules)
+    else:
+        if wanted != int(state[WANTED]):
+            _scale(state, wanted, _change_s(state, rules), rules)
+        if state[SETTLED] < state[MOVED]:
+            _look(state, (state[TICK] + 1) * interval_s)
+        state[LEAVING] = state[DRAINS] = 0.0
     came, ready = rate * interval_s, state[READY]
     position = rate / ready * rules[CALM_ROWS]
     row = int(position)
     way = position - row
     accepted = came * (1 - _between(table, row, way, BLOCKED))
     flying = _between(table, row, way, FLYING_EACH) * ready
-    after = _between(table, row, way, NUMBER) * ready
-    dropped = min(max(flying - rules[MAX_IN_FLIGHT], 0.0), accepted)
-    totals[FULL, slot], totals[DROPPED, slot], totals[REFUSED, slot] = came - accepted, dropped, 0.0
-    accepted, flying, after = accepted - dropped, flying - dropped, after - dropped
-    state[BUSY] = (inside + accepted - after) * rules[SERVICE_TIME] / rules[SLOTS]
+    after, dropped = _between(table, row, way, NUMBER), 0.0
+    totals[FULL, slot], totals[REFUSED, slot] = came - accepted, 0.0
+    if flying > rules[MAX_IN_FLIGHT]:
+        dropped = min(flying - rules[MAX_IN_FLIGHT], accepted)
+        accepted, flying, after = accepted - dropped, flying - dropped, after - dropped / ready
+    totals[DROPPED, slot] = dropped
     accounted = accepted + state[FLYING]
-    state[FLYING] = min(flying, accounted)
-    state[INSIDE], state[POSITION] = after / ready, position
+    state[BUSY] = (inside + accepted - ready * after) * rules[WORK]
+    state[INSIDE], state[POSITION], state[FLYING] = after, position, min(flying, accounted)
     ended = accounted - state[FLYING]
     here, there = ended * (1 - way), ended * way
     for bound in range(table.shape[1] - WITHIN):

@@ -29,6 +29,7 @@ from infra_gym.worlds.webapp_inputs import WebAppInputs
 _DRAWN = (Bursty, FlashCrowd, Random)
 _MOST_RPS = 1e9
 _BOUNDS_S = np.array(BUCKETS_S[:-1])
+_ROUNDING_S = 1e-6
 _SAMPLES = 8  # of the workload's curve in a span
 
 
@@ -189,21 +190,21 @@ class FluidBatch:
         self._buckets[kind] = self.measures.buckets(real.overhead_s)
         self._groups = None
         rules[fluid.INTERVAL] = self._interval_s
-        rules[fluid.SLOTS] = inputs.slots
-        rules[fluid.SERVICE_TIME] = service_time_s
+        rules[fluid.WORK] = service_time_s / inputs.slots
         rules[fluid.MAX_IN_FLIGHT] = inputs.max_in_flight
         rules[fluid.BOOT] = real.boot_s
         rules[fluid.DRAIN] = real.drain_s
         rules[fluid.APPLY] = real.apply_s
-        rules[fluid.GUESSES_PER_LOAD] = theory.GUESSES_PER_CAPACITY * service_time_s / inputs.slots
+        rules[fluid.GUESSES_PER_LOAD] = theory.GUESSES_PER_CAPACITY * rules[fluid.WORK]
         rules[fluid.LOW] = self._low
         calm = theory.forgetful_load(inputs.slots, self._interval_s / service_time_s)
-        row = calm * theory.ROWS_PER_CAPACITY
-        rules[fluid.CALM_RATE] = calm * inputs.slots / service_time_s
-        rules[fluid.CALM_NUMBER] = np.interp(
-            row, np.arange(len(self._chain.number)), self._chain.number
-        )
-        rules[fluid.CALM_ROWS] = theory.ROWS_PER_CAPACITY * service_time_s / inputs.slots
+        rows, number = np.arange(len(self._chain.number)), self._chain.number
+        rules[fluid.CALM_RATE] = calm / rules[fluid.WORK]
+        rules[fluid.CALM_NUMBER] = np.interp(calm * theory.ROWS_PER_CAPACITY, rows, number)
+        rules[fluid.CALM_ROWS] = theory.ROWS_PER_CAPACITY * rules[fluid.WORK]
+        worked_s = rules[fluid.CALM_NUMBER] * rules[fluid.WORK]
+        longest_s = real.apply_s + max(real.boot_s, real.drain_s, worked_s)
+        rules[fluid.QUICK] = longest_s < self._interval_s - _ROUNDING_S
 
     def _table(self, real: WebAppParameters, bounds_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """What a replica does under each load, with these bounds of the histogram."""
