@@ -59,8 +59,8 @@ class ColumnOutcome:
         observations: float32, shape (environments, entries), inside the observation space.
         rewards: Sums of the terms, in US dollars.
         terms: The reward's named terms.
-        numbers: A row for each metric, and one for each term; they may be longer than there are
-            environments.
+        numbers: A row for each metric, those that are measured first and in the definition's order,
+            and one for each term; they may be longer than there are environments.
         before: The numbers of the interval before; its own, where there was none.
         missing: Where a formula or term had no value; shape (formulas and terms, environments).
         metrics: The rows by name: measured, the controls, the task's own, computed.
@@ -179,10 +179,6 @@ class ColumnTask:
             metrics=dict(zip(self._names, rows, strict=False)),
             empty={},
         )
-
-    def measured(self, outcome: ColumnOutcome) -> Column:
-        """The rows for the measured metrics, in the definition's order."""
-        return outcome.numbers[: self._measured, : len(outcome.rewards)]
 
     def work_out(
         self,

@@ -229,11 +229,11 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             self._seeds[place] = seed
             drawn.append(seed)
         still = self._still(len(places))
-        self._world.begin(places, drawn, self._initial[self._world.control])
+        part = self._task.outcome(len(places))
+        initial = self._initial[self._world.control]
+        part.empty.update(self._world.begin(places, drawn, initial, part.numbers))
         self._ended[places] = False
         self._controls[:, places] = still.controls
-        part = self._task.outcome(len(places))
-        part.empty.update(self._world.read(self._task.measured(part), places))
         now = np.zeros(len(places), dtype=np.int64)
         self._task.work_out(part, still, now, self.place.interval_s)
         self._task.finish(part)
@@ -247,8 +247,11 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
     def _advance(self, moves: ColumnMoves, idle: Mask) -> ColumnOutcome:
         """Let an interval pass in each environment that is not ``idle``."""
         outcome = self._task.outcome(self.num_envs, self._last)
-        self._world.step(moves.controls[self._replicas], idle)
-        outcome.empty.update(self._world.read(self._task.measured(outcome), slice(None)))
+        if idle.any():  # nothing is measured of these
+            resting = np.flatnonzero(idle)
+            outcome.numbers[:, resting] = outcome.before[:, resting]
+        replicas = moves.controls[self._replicas]
+        outcome.empty.update(self._world.step(replicas, idle, outcome.numbers))
         self._task.work_out(outcome, moves, self._world.ticks, self.place.interval_s)
         self._task.finish(outcome)
         return outcome

@@ -474,6 +474,7 @@ def flow(
 def _measure(
     states: Array,
     places: NDArray[np.int64],
+    columns: NDArray[np.int64],
     rules: Array,
     metrics: Array,
     bounds_s: Array,
@@ -482,7 +483,7 @@ def _measure(
     within: Array,
     values: Array,
 ) -> None:
-    """What is told of some environments; ``totals`` and ``within`` have a row for each."""
+    """What is told of some environments; ``totals`` and ``within`` have a column for each."""
     gauges, seconds = np.empty((4, places.size)), np.empty(places.size)
     for slot in range(places.size):
         place = places[slot]
@@ -491,7 +492,7 @@ def _measure(
         tick = states[place, TICK]
         seconds[slot] = tick * rules[INTERVAL] - max(0.0, tick - 1) * rules[INTERVAL]
     low = int(rules[LOW])
-    measure_block(metrics, bounds_s, buckets, low, totals, within, gauges, seconds, values, places)
+    measure_block(metrics, bounds_s, buckets, low, totals, within, gauges, seconds, values, columns)
 
 
 @compiled
@@ -505,13 +506,17 @@ def begin_all(
     bounds_s: Array,
     buckets: NDArray[np.int64],
     values: Array,
+    columns: NDArray[np.int64],
 ) -> None:
-    """Begin an episode of each of ``places``, with so many replicas; see :func:`step_all`."""
+    """Begin an episode of each of ``places``, with so many replicas; see :func:`step_all`.
+
+    The values go to ``columns``.
+    """
     for place in places:
         begin(states[place], replicas)
     totals = np.zeros((buckets.size, places.size))
     within = np.zeros((tables.shape[2] - WITHIN + 1, places.size))
-    _measure(states, places, rules[0], metrics, bounds_s, buckets, totals, within, values)
+    _measure(states, places, columns, rules[0], metrics, bounds_s, buckets, totals, within, values)
 
 
 @compiled
@@ -538,6 +543,6 @@ def step_all(
     totals = np.empty((buckets.size, _BLOCK))
     within = np.empty((tables.shape[2] - WITHIN + 1, _BLOCK))
     for first in range(0, awake.size, _BLOCK):
-        places = awake[first : first + _BLOCK]
-        flow(states, places, wanted, rates, rules, tables, guesses, totals, within)
-        _measure(states, places, rules[0], metrics, bounds_s, buckets, totals, within, values)
+        some = awake[first : first + _BLOCK]
+        flow(states, some, wanted, rates, rules, tables, guesses, totals, within)
+        _measure(states, some, some, rules[0], metrics, bounds_s, buckets, totals, within, values)

@@ -39,7 +39,7 @@ def measure_block(
     gauges: Array,
     seconds: Array,
     values: Array,
-    places: Indices,
+    columns: Indices,
 ) -> None:
     """The values of all metrics of some environments.
 
@@ -54,12 +54,14 @@ def measure_block(
         within: Answers within the bounds, and all answers; shape (known bounds + 1, block).
         gauges: Shape (4, block).
         seconds: Length of the time, shape (block,).
-        values: Where they go, shape (metrics, environments); NaN where there is nothing to measure.
-        places: Which environments; a block may have room for more.
+        values: Where they go: a row for each metric, NaN where there is nothing to measure; there
+            may be more rows.
+        columns: To which columns, ascending, one for each environment; a block may have room for
+            more.
     """
-    size, last = places.size, bounds_s.size - 1
+    size, last = columns.size, bounds_s.size - 1
     counts, ranks, shares = np.empty(size), np.empty(size), np.empty(totals.shape[0])
-    below, held = np.empty((last, size)), np.empty(last, dtype=np.int64)
+    below, edges_s, sides = np.zeros((last + 1, size)), np.empty((last + 1, 2)), np.empty((4, size))
     rows, told = 0, np.zeros(shares.size)
     for metric in range(metrics.shape[0]):
         kind = int(metrics[metric, KIND])
@@ -72,16 +74,28 @@ def measure_block(
             _count(shares, up_to - low, totals, within, counts)
         if kind == QUANTILE:
             if rows == 0 or (shares != told).any():  # else they are as for the last quantile
-                rows = _accumulate(shares, buckets, low, totals, within, below, held)
+                rows = _accumulate(shares, buckets, low, bounds_s, totals, within, below, edges_s)
                 told[:] = shares
             ranks[:] = metrics[metric, QUANTILE_OF] * counts
-            starved = metrics[metric, STARVED]
-            _quantiles(ranks, starved, bounds_s, totals, below[:rows], held, counts)
+            _quantiles(ranks, below, rows, edges_s, sides, counts)
+            _tell_empty(ranks, metrics[metric, STARVED], totals, counts)
         if metrics[metric, IS_RATE] != 0:
             for slot in range(size):
                 counts[slot] = counts[slot] / seconds[slot] if seconds[slot] > 0 else np.nan
+        _put(counts, columns, values[metric])
+
+
+@uncounted
+def _put(counts: Array, columns: Indices, row: Array) -> None:
+    """Have ``counts`` in some columns of a row, all at a time where these lie side by side."""
+    size = columns.size
+    if size > 0 and columns[size - 1] - columns[0] == size - 1:
+        first = columns[0]
         for slot in range(size):
-            values[metric, places[slot]] = counts[slot]
+            row[first + slot] = counts[slot]
+    else:
+        for slot in range(size):
+            row[columns[slot]] = counts[slot]
 
 
 @uncounted
@@ -109,46 +123,46 @@ def _count(shares: Array, bound: int, totals: Array, within: Array, counts: Arra
 
 @uncounted
 def _quantiles(
-    ranks: Array,
-    starved: float,
-    bounds_s: Array,
-    totals: Array,
-    below: Array,
-    held: Indices,
-    values: Array,
+    ranks: Array, below: Array, rows: int, edges_s: Array, sides: Array, values: Array
 ) -> None:
     """Where in the buckets the request with each rank lies, as ``histogram_quantile`` has it.
 
     Args:
-        ranks: Of a request in each environment; 0: none counts.
-        starved: The value where requests ended, but none that counts.
-        bounds_s: Upper bounds of the histogram's buckets.
-        totals: Ended requests by code.
-        below: Requests that count up to each bucket that is held.
-        held: Which buckets these are.
+        ranks: Of a request in each environment.
+        below: For this, ``rows`` and ``edges_s``, see :func:`_accumulate`.
+        rows: See there.
+        edges_s: See there.
+        sides: Room for numbers, shape (4, environments).
         values: Where they go.
     """
-    last = bounds_s.size - 1
     for slot in range(ranks.size):
         values[slot] = 0.0
-    for row in range(below.shape[0]):
+    for row in range(1, rows):
         for slot in range(ranks.size):
             values[slot] += 1.0 if below[row, slot] < ranks[slot] else 0.0
     for slot in range(ranks.size):
-        row, rank = int(values[slot]), ranks[slot]
-        if not rank > 0:
-            ended = 0.0
-            for code in range(totals.shape[0]):
-                ended += totals[code, slot]
-            values[slot] = starved if ended > 0 else np.nan
-        elif row == below.shape[0]:
-            values[slot] = bounds_s[last - 1]
-        else:
-            bucket = held[row]
-            low_s = bounds_s[bucket - 1] if bucket > 0 else 0.0
-            fewer = below[row - 1, slot] if row > 0 else 0.0
-            part = (rank - fewer) / (below[row, slot] - fewer)
-            values[slot] = low_s + (bounds_s[bucket] - low_s) * part
+        row = int(values[slot])
+        sides[0, slot], sides[1, slot] = edges_s[row, 0], edges_s[row, 1]
+        sides[2, slot] = below[row, slot]
+        sides[3, slot] = below[row + 1, slot] if row + 1 < rows else np.inf
+    for slot in range(ranks.size):
+        part = (ranks[slot] - sides[2, slot]) / (sides[3, slot] - sides[2, slot])
+        values[slot] = sides[0, slot] + (sides[1, slot] - sides[0, slot]) * part
+
+
+@uncounted
+def _tell_empty(ranks: Array, starved: float, totals: Array, values: Array) -> None:
+    """Have ``starved`` where no request counts, though some ended, and NaN where none ended."""
+    empty = 0
+    for slot in range(ranks.size):
+        empty += not ranks[slot] > 0
+    if empty > 0:
+        for slot in range(ranks.size):
+            if not ranks[slot] > 0:
+                ended = 0.0
+                for code in range(totals.shape[0]):
+                    ended += totals[code, slot]
+                values[slot] = starved if ended > 0 else np.nan
 
 
 @compiled
@@ -156,16 +170,32 @@ def _accumulate(
     shares: Array,
     buckets: Indices,
     low: int,
+    bounds_s: Array,
     totals: Array,
     within: Array,
     below: Array,
-    held: Indices,
+    edges_s: Array,
 ) -> int:
-    """Fill rows of ``below`` with the requests that count up to a bucket, and ``held`` with the
-    buckets: those that are not empty in every environment. Returns how many."""
-    size, rows = below.shape[1], 0
+    """Count the requests up to each bucket that is not empty in every environment.
+
+    Args:
+        shares: Whether the requests of each code count.
+        buckets: For this and the next four, see :func:`measure_block`.
+        low: See there.
+        bounds_s: See there.
+        totals: See there.
+        within: See there.
+        below: From its second row on, filled with the requests up to each of these buckets; the
+            first row is 0.
+        edges_s: Filled with the bounds of each of them, and at last with those of what lies beyond,
+            which is told as the last finite bound.
+
+    Returns:
+        Rows of ``below`` that are filled, with the first.
+    """
+    size, rows, last = below.shape[1], 1, bounds_s.size - 1
     failed = np.zeros(size)
-    for bucket in range(held.size):
+    for bucket in range(last):
         bound, fails = bucket - low, False
         for code in range(FULL, shares.size):
             if shares[code] != 0 and buckets[code] == bucket:
@@ -177,6 +207,8 @@ def _accumulate(
             bound = min(max(bound, 0), within.shape[0] - 1)
             for slot in range(size):
                 below[rows, slot] = share * within[bound, slot] + failed[slot]
-            held[rows] = bucket
+            edges_s[rows - 1, 0] = bounds_s[bucket - 1] if bucket > 0 else 0.0
+            edges_s[rows - 1, 1] = bounds_s[bucket]
             rows += 1
+    edges_s[rows - 1, 0] = edges_s[rows - 1, 1] = bounds_s[last - 1]
     return rows

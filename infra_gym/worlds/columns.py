@@ -26,23 +26,43 @@ class ColumnWorld(Protocol):
     def names(self) -> tuple[str, ...]:
         """The metrics that have one value and are no formulas, in the definition's order."""
 
-    def begin(self, places: NDArray[np.int64], seeds: Sequence[int], replicas: int) -> None:
-        """Begin episodes in some places, each with its seed."""
+    def begin(
+        self,
+        places: NDArray[np.int64],
+        seeds: Sequence[int],
+        replicas: int,
+        rows: NDArray[np.float64],
+    ) -> Masks:
+        """Begin episodes in some places, each with its seed.
 
-    def step(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
+        Args:
+            places: Which.
+            seeds: Of each.
+            replicas: So many are ready at first.
+            rows: Filled with the first metrics, one row for each of :attr:`names`, one column for
+                each of the places; there may be room for more.
+
+        Returns:
+            Where a metric had nothing to measure.
+
+        Raises:
+            MetricsError: There was nothing to measure for a metric that declares no ``empty``.
+        """
+
+    def step(
+        self, replicas: NDArray[np.int64], idle: NDArray[np.bool_], rows: NDArray[np.float64]
+    ) -> Masks:
         """Let an interval pass in each environment that is not ``idle``.
 
         Args:
             replicas: The control of each, shape (num_envs,).
             idle: Which stay as they are, shape (num_envs,).
-        """
+            rows: Filled with the interval's metrics as by :meth:`begin`, one column for each
+                environment. Of those that are idle, they are what they were before, or those of
+                the last interval.
 
-    def read(self, rows: NDArray[np.float64], places: NDArray[np.int64] | slice) -> Masks:
-        """The last interval's metrics, and where they had nothing to measure.
-
-        Args:
-            rows: Filled, one for each of :attr:`names`; shape (metrics, places).
-            places: Of which environments.
+        Returns:
+            Where a metric had nothing to measure.
 
         Raises:
             MetricsError: There was nothing to measure for a metric that declares no ``empty``.
@@ -60,24 +80,19 @@ class ColumnWorld(Protocol):
         parameters."""
 
 
-def tell(
-    rows: NDArray[np.float64],
-    values: NDArray[np.float64],
-    places: NDArray[np.int64] | slice,
-    empty: Mapping[str, float | None],
-) -> Masks:
-    """Fill ``rows`` as :meth:`ColumnWorld.read` does.
+def fill_empty(rows: NDArray[np.float64], empty: Mapping[str, float | None]) -> Masks:
+    """Put the declared values where metrics had nothing to measure.
 
     Args:
-        rows: Shape (metrics, places).
-        values: Of all environments; NaN where there was nothing to measure.
-        places: Of which environments.
+        rows: One for each metric; NaN where there was nothing to measure.
         empty: What is declared for each metric then.
+
+    Returns:
+        Where that was.
 
     Raises:
         MetricsError: There was nothing to measure for a metric that declares no ``empty``.
     """
-    rows[:] = values[:, places]
     if not math.isnan(np.add.reduce(rows, axis=None)):
         return {}  # a sum with a NaN is none, and most steps have none
     masks = {}

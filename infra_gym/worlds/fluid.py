@@ -22,7 +22,7 @@ from infra_gym.simulators.webapp_counts import BUCKETS_S, CODES
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.workloads import Workload
 from infra_gym.workloads.profiles import Bursty, FlashCrowd, Random
-from infra_gym.worlds.columns import Masks, tell
+from infra_gym.worlds.columns import Masks, fill_empty
 from infra_gym.worlds.measures import WebAppMeasures
 from infra_gym.worlds.webapp_inputs import WebAppInputs
 
@@ -100,14 +100,19 @@ class FluidBatch:
         )
         self.ticks = np.zeros(num_envs, dtype=np.int64)
         """Steps taken, shape (num_envs,)."""
-        self._values = np.zeros((len(self.measures.names), num_envs))
         self._groups: list[tuple[NDArray[np.int64], NDArray[np.bool_]]] | None = None
         if not self._drawn:
             self._rates[0] = self._curve(0)
         if not isinstance(parameters, WebAppSpread):
             self._take(0, parameters)
 
-    def begin(self, places: NDArray[np.int64], seeds: Sequence[int], replicas: int) -> None:
+    def begin(
+        self,
+        places: NDArray[np.int64],
+        seeds: Sequence[int],
+        replicas: int,
+        rows: NDArray[np.float64],
+    ) -> Masks:
         """Begin episodes in some places, with all replicas ready."""
         for place, seed in zip(places.tolist(), seeds, strict=True):
             if self._drawn:
@@ -116,19 +121,24 @@ class FluidBatch:
                 self._take(place, self._parameters.draw(seed))
         self.ticks[places] = 0
         for buckets, members in self._alike():
+            columns = np.flatnonzero(members[places])
             fluid.begin_all(
                 self._states,
-                places[members[places]],
+                places[columns],
                 replicas,
                 self._rules,
                 self._tables,
                 self.measures.metrics,
                 self.measures.bounds_s,
                 buckets,
-                self._values,
+                rows,
+                columns,
             )
+        return fill_empty(rows[: len(self.names), : len(places)], self.measures.empty)
 
-    def step(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
+    def step(
+        self, replicas: NDArray[np.int64], idle: NDArray[np.bool_], rows: NDArray[np.float64]
+    ) -> Masks:
         """Let an interval pass in each environment that is not ``idle``."""
         self.ticks += ~idle
         for buckets, members in self._alike():
@@ -143,12 +153,9 @@ class FluidBatch:
                 self.measures.metrics,
                 self.measures.bounds_s,
                 buckets,
-                self._values,
+                rows,
             )
-
-    def read(self, rows: NDArray[np.float64], places: NDArray[np.int64] | slice) -> Masks:
-        """The last step's metrics; see :meth:`~infra_gym.worlds.columns.ColumnWorld.read`."""
-        return tell(rows, self._values, places, self.measures.empty)
+        return fill_empty(rows[: len(self.names), : len(idle)], self.measures.empty)
 
     @property
     def names(self) -> tuple[str, ...]:

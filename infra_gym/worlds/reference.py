@@ -17,7 +17,7 @@ from infra_gym.simulators.webapp_counts import CODES
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.simulators.webapp_table import STARTED_AT
 from infra_gym.workloads import Workload, arrival_schedule
-from infra_gym.worlds.columns import Masks, tell
+from infra_gym.worlds.columns import Masks, fill_empty
 from infra_gym.worlds.measures import WebAppMeasures
 from infra_gym.worlds.webapp_inputs import WebAppInputs
 
@@ -74,7 +74,13 @@ class ReferenceBatch:
         self._digests = [""] * num_envs
         self._values = np.zeros((len(self._measures.names), num_envs))
 
-    def begin(self, places: NDArray[np.int64], seeds: Sequence[int], replicas: int) -> None:
+    def begin(
+        self,
+        places: NDArray[np.int64],
+        seeds: Sequence[int],
+        replicas: int,
+        rows: NDArray[np.float64],
+    ) -> Masks:
         """Begin episodes in some places, with all replicas ready."""
         for place, seed in zip(places.tolist(), seeds, strict=True):
             schedule = arrival_schedule(
@@ -87,15 +93,15 @@ class ReferenceBatch:
         idle = np.ones(len(self.ticks), dtype=np.bool_)
         idle[places] = False
         self._advance(np.full(len(idle), replicas), idle)
+        return self._tell(rows, places)
 
-    def step(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
+    def step(
+        self, replicas: NDArray[np.int64], idle: NDArray[np.bool_], rows: NDArray[np.float64]
+    ) -> Masks:
         """Let an interval pass in each environment that is not ``idle``."""
         self.ticks += ~idle
         self._advance(replicas, idle)
-
-    def read(self, rows: NDArray[np.float64], places: NDArray[np.int64] | slice) -> Masks:
-        """The last step's metrics; see :meth:`~infra_gym.worlds.columns.ColumnWorld.read`."""
-        return tell(rows, self._values, places, self._measures.empty)
+        return self._tell(rows, slice(None))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -119,6 +125,13 @@ class ReferenceBatch:
         tick = int(self.ticks[place])
         seconds = tick * self._interval_s - max(0, tick - 1) * self._interval_s
         return self._measures.by_label(seen, seconds)
+
+    def _tell(self, rows: NDArray[np.float64], places: NDArray[np.int64] | slice) -> Masks:
+        """Fill ``rows`` with the last interval's metrics of some places."""
+        told = self._values[:, places]
+        rows = rows[: told.shape[0], : told.shape[1]]
+        rows[:] = told
+        return fill_empty(rows, self._measures.empty)
 
     def _advance(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
         step_all(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from infra_gym.definitions.models import Definition
 from infra_gym.workloads import Workload, arrival_schedule
-from infra_gym.worlds.columns import Masks, tell
+from infra_gym.worlds.columns import Masks, fill_empty
 from infra_gym.worlds.faas_metrics import FaasMetrics, Scenario
 from infra_gym.worlds.replica_control import replica_control
 
@@ -54,7 +54,13 @@ class FaasBatch:
         """Steps taken, shape (num_envs,)."""
         self._digests = [""] * num_envs
 
-    def begin(self, places: NDArray[np.int64], seeds: Sequence[int], replicas: int) -> None:
+    def begin(
+        self,
+        places: NDArray[np.int64],
+        seeds: Sequence[int],
+        replicas: int,
+        rows: NDArray[np.float64],
+    ) -> Masks:
         """Begin episodes in some places, with all replicas ready."""
         for place, seed in zip(places.tolist(), seeds, strict=True):
             schedule = arrival_schedule(
@@ -66,16 +72,15 @@ class FaasBatch:
         idle = np.ones(len(self.ticks), dtype=np.bool_)
         idle[places] = False
         self._advance(np.full(len(idle), replicas), idle)
+        return self._tell(rows, places)
 
-    def step(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
+    def step(
+        self, replicas: NDArray[np.int64], idle: NDArray[np.bool_], rows: NDArray[np.float64]
+    ) -> Masks:
         """Let an interval pass in each environment that is not ``idle``."""
         self.ticks += ~idle
         self._advance(replicas, idle)
-
-    def read(self, rows: NDArray[np.float64], places: NDArray[np.int64] | slice) -> Masks:
-        """The last step's metrics; see :meth:`~infra_gym.worlds.columns.ColumnWorld.read`."""
-        values = self._metrics.values(self._functions.counts())
-        return tell(rows, values, places, self._metrics.empty)
+        return self._tell(rows, slice(None))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -90,6 +95,13 @@ class FaasBatch:
         """One environment's metrics with one value a replica."""
         seconds = float(self._functions.counts().seconds[place])
         return self._metrics.by_label(self._functions.replicas(place), seconds)
+
+    def _tell(self, rows: NDArray[np.float64], places: NDArray[np.int64] | slice) -> Masks:
+        """Fill ``rows`` with the last interval's metrics of some places."""
+        told = self._metrics.values(self._functions.counts())[:, places]
+        rows = rows[: told.shape[0], : told.shape[1]]
+        rows[:] = told
+        return fill_empty(rows, self._metrics.empty)
 
     def _advance(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
         until_s = np.asarray(self.ticks * self._interval_s, dtype=np.float64)

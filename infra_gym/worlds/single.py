@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infra_gym.errors import NotReadyError
 from infra_gym.worlds.base import Reading, ResetMode
-from infra_gym.worlds.columns import ColumnWorld
+from infra_gym.worlds.columns import ColumnWorld, Masks
 
 
 class SingleWorld:
@@ -28,9 +29,10 @@ class SingleWorld:
 
     def reset(self, seed: int, controls: Mapping[str, int], mode: ResetMode) -> Reading:  # noqa: ARG002
         """All modes are alike: it starts anew with every replica ready."""
-        self.batch.begin(np.array([0]), [seed], controls[self.batch.control])
+        rows = np.empty((len(self.batch.names), 1))
+        empty = self.batch.begin(np.array([0]), [seed], controls[self.batch.control], rows)
         self._begun = True
-        return self._reading(self.batch.notes(0))
+        return self._reading(rows, empty, self.batch.notes(0))
 
     def step(self, controls: Mapping[str, int]) -> Reading:
         """One interval.
@@ -41,17 +43,17 @@ class SingleWorld:
         if not self._begun:
             raise NotReadyError("step before reset", next_command="call env.reset() first")
         replicas = np.array([controls[self.batch.control]])
-        self.batch.step(replicas, np.array([False]))
-        return self._reading({})
+        rows = np.empty((len(self.batch.names), 1))
+        empty = self.batch.step(replicas, np.array([False]), rows)
+        return self._reading(rows, empty, {})
 
     def close(self, *, keep: bool = False) -> None:  # noqa: ARG002
         """Nothing was made."""
         self._begun = False
 
-    def _reading(self, notes: Mapping[str, Any]) -> Reading:
-        names = self.batch.names
-        rows = np.empty((len(names), 1))
-        empty = self.batch.read(rows, slice(0, 1))
+    def _reading(
+        self, rows: NDArray[np.float64], empty: Masks, notes: Mapping[str, Any]
+    ) -> Reading:
         by_label = self.batch.by_label(0)
         tick = int(self.batch.ticks[0])
         until_s = tick * self._interval_s
@@ -59,7 +61,7 @@ class SingleWorld:
             tick=tick,
             seconds=until_s - max(0, tick - 1) * self._interval_s,
             time_s=until_s * self._time_scale,
-            values=dict(zip(names, rows[:, 0].tolist(), strict=True)),
+            values=dict(zip(self.batch.names, rows[:, 0].tolist(), strict=True)),
             by_label=by_label,
             empty=frozenset(empty) | {name for name, values in by_label.items() if not values},
             notes={
