@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra_gym.simulators.compilation import compiled, inlined, uncounted
-from infra_gym.simulators.webapp_fluid_measures import measure_block
+from infra_gym.simulators.webapp_fluid_measures import Room, make_room, measure_block
 from infra_gym.simulators.webapp_fluid_queue import (
     BLOCKED,
     FLYING_EACH,
@@ -470,7 +470,7 @@ def flow(
         state[TICK] += 1
 
 
-@compiled
+@uncounted
 def _measure(
     states: Array,
     places: NDArray[np.int64],
@@ -479,20 +479,18 @@ def _measure(
     metrics: Array,
     bounds_s: Array,
     buckets: NDArray[np.int64],
-    totals: Array,
-    within: Array,
+    room: Room,
     values: Array,
 ) -> None:
-    """What is told of some environments; ``totals`` and ``within`` have a column for each."""
-    gauges, seconds = np.empty((4, places.size)), np.empty(places.size)
+    """What is told of some environments; ``room`` has what of their requests became."""
+    gauges, seconds = room.gauges, room.seconds
     for slot in range(places.size):
-        place = places[slot]
-        gauges[0, slot], gauges[1, slot] = states[place, BUSY], states[place, FLYING]
-        gauges[2, slot], gauges[3, slot] = states[place, EXISTING], states[place, READY]
-        tick = states[place, TICK]
+        state = states[places[slot]]
+        gauges[0, slot], gauges[1, slot] = state[BUSY], state[FLYING]
+        gauges[2, slot], gauges[3, slot] = state[EXISTING], state[READY]
+        tick = state[TICK]
         seconds[slot] = tick * rules[INTERVAL] - max(0.0, tick - 1) * rules[INTERVAL]
-    low = int(rules[LOW])
-    measure_block(metrics, bounds_s, buckets, low, totals, within, gauges, seconds, values, columns)
+    measure_block(metrics, bounds_s, buckets, int(rules[LOW]), room, values, columns)
 
 
 @compiled
@@ -514,9 +512,8 @@ def begin_all(
     """
     for place in places:
         begin(states[place], replicas)
-    totals = np.zeros((buckets.size, places.size))
-    within = np.zeros((tables.shape[2] - WITHIN + 1, places.size))
-    _measure(states, places, columns, rules[0], metrics, bounds_s, buckets, totals, within, values)
+    room = make_room(places.size, buckets.size, tables.shape[2] - WITHIN, bounds_s.size)
+    _measure(states, places, columns, rules[0], metrics, bounds_s, buckets, room, values)
 
 
 @compiled
@@ -540,9 +537,8 @@ def step_all(
     other arguments, see :func:`flow` and
     :func:`~infra_gym.simulators.webapp_fluid_measures.measure_block`.
     """
-    totals = np.empty((buckets.size, _BLOCK))
-    within = np.empty((tables.shape[2] - WITHIN + 1, _BLOCK))
+    room = make_room(_BLOCK, buckets.size, tables.shape[2] - WITHIN, bounds_s.size)
     for first in range(0, awake.size, _BLOCK):
         some = awake[first : first + _BLOCK]
-        flow(states, some, wanted, rates, rules, tables, guesses, totals, within)
-        _measure(states, some, some, rules[0], metrics, bounds_s, buckets, totals, within, values)
+        flow(states, some, wanted, rates, rules, tables, guesses, room.totals, room.within)
+        _measure(states, some, some, rules[0], metrics, bounds_s, buckets, room, values)
