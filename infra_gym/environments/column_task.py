@@ -152,10 +152,12 @@ class ColumnTask:
         clipped = np.empty(indices.shape, dtype=np.bool_)
         for row, (name, control) in enumerate(self._definition.controls.items()):
             limits = (control.low, control.high, control.beyond == "keep")
-            compiled.move(
+            known = compiled.move(
                 indices[row], self._changes[name], limits, current[row],
                 controls[row], asked[row], clipped[row],
             )  # fmt: skip
+            if not known:
+                raise self._no_action(indices[row], self.controls.sizes[row])
         return ColumnMoves(controls, asked[0], clipped)
 
     def outcome(self, number: int, before: ColumnOutcome | None = None) -> ColumnOutcome:
@@ -293,9 +295,9 @@ class ColumnTask:
                 f"The actions must be whole numbers of shape {wanted}, not {given.dtype} of shape "
                 f"{given.shape}.\nNext: use envs.action_space.sample() to see some"
             )
-        columns = given.reshape(self._num_envs, len(sizes)).T
-        for column, size in zip(columns, sizes, strict=True):
-            if column.min() < 0 or column.max() >= size:
-                wrong = column[(column < 0) | (column >= size)][0]
-                raise ActionError(f"An action is a whole number from 0 to {size - 1}, not {wrong}.")
-        return np.ascontiguousarray(columns, dtype=np.int64)
+        return np.ascontiguousarray(given.reshape(self._num_envs, len(sizes)).T, dtype=np.int64)
+
+    @staticmethod
+    def _no_action(given: NDArray[np.int64], size: int) -> ActionError:
+        wrong = given[(given < 0) | (given >= size)][0]
+        return ActionError(f"An action is a whole number from 0 to {size - 1}, not {wrong}.")

@@ -112,7 +112,7 @@ def move(
     moved: Integers,
     asked: Floats,
     clipped: NDArray[np.bool_],
-) -> None:
+) -> bool:
     """What actions ask of a control.
 
     Args:
@@ -123,14 +123,23 @@ def move(
         moved: Filled with the new ones.
         asked: Filled with the changes that are asked for.
         clipped: Set where they lead beyond the limits.
+
+    Returns:
+        Whether all are actions; else nothing is filled.
     """
     low, high, keeps = limits
+    number, wrong = changes.size if changes.size else high - low + 1, 0
+    for place in range(chosen.size):
+        wrong += not 0 <= chosen[place] < number
+    if wrong > 0:
+        return False
     for place in range(chosen.size):
         now = current[place]
         wished = now + changes[chosen[place]] if changes.size else low + chosen[place]
         value = min(max(wished, low), high)
         asked[place], clipped[place] = wished - now, wished != value
         moved[place] = now if keeps and wished != value else value
+    return True
 
 
 @uncounted
@@ -144,21 +153,29 @@ def give(given: Given, numbers: Floats, begin: int, end: int) -> None:
         begin: The first of the environments.
         end: The one after the last.
     """
-    row, price = given.row, given.replica_usd_per_hour
-    own = row + given.controls.shape[0]
-    for place in range(begin, end):
-        replicas, beyond = 0, False
-        for control in range(given.controls.shape[0]):
-            value = given.controls[control, place]
-            numbers[row + control, place] = value
-            replicas += value if given.paid[control] else 0
-            beyond |= given.clipped[control, place]
-        tick = given.ticks[place]
-        seconds = tick * given.interval_s - (tick - 1) * given.interval_s if tick > 0 else 0.0
-        numbers[own, place] = replicas * price * seconds / _HOUR_S
-        numbers[own + 1, place] = replicas * price * _HOUR_S / _HOUR_S
-        numbers[own + 2, place], numbers[own + 3, place] = given.asked[place], beyond
-        numbers[own + 4, place], numbers[own + 5, place] = 0.0, seconds
+    # Rows' parts begin at 0, so that no place is asked whether it counts from a row's end.
+    own, price = given.row + given.controls.shape[0], given.replica_usd_per_hour
+    cost, rate = numbers[own, begin:end], numbers[own + 1, begin:end]
+    asked, beyond = numbers[own + 2, begin:end], numbers[own + 3, begin:end]
+    pending, seconds = numbers[own + 4, begin:end], numbers[own + 5, begin:end]
+    ticks, last_action = given.ticks[begin:end], given.asked[begin:end]
+    for slot in range(end - begin):
+        tick = float(ticks[slot])
+        passed_s = tick * given.interval_s - (tick - 1) * given.interval_s
+        seconds[slot] = passed_s if tick > 0 else 0.0
+        asked[slot] = last_action[slot]
+        beyond[slot] = pending[slot] = cost[slot] = 0.0
+    for control in range(given.controls.shape[0]):
+        values, clipped = given.controls[control, begin:end], given.clipped[control, begin:end]
+        row, paid = numbers[given.row + control, begin:end], 1.0 if given.paid[control] else 0.0
+        for slot in range(end - begin):
+            row[slot] = values[slot]
+            cost[slot] += paid * values[slot]
+            beyond[slot] = 1.0 if clipped[slot] else beyond[slot]
+    for slot in range(end - begin):
+        usd_per_hour = cost[slot] * price
+        rate[slot] = usd_per_hour * _HOUR_S / _HOUR_S
+        cost[slot] = usd_per_hour * seconds[slot] / _HOUR_S
 
 
 @compiled
@@ -185,12 +202,12 @@ def evaluate(
                     numbers, first, last - first, stack, top,
                 )  # fmt: skip
                 instruction += 1
-            row, otherwise = given + one, programs.otherwise[one]
+            values, nothing = numbers[given + one, first:last], missing[one, first:last]
+            otherwise = programs.otherwise[one]
             for slot in range(last - first):
                 value = stack[0, slot]
-                nothing = math.isnan(value)
-                missing[one, first + slot] = nothing
-                numbers[row, first + slot] = otherwise if nothing else value
+                nothing[slot] = math.isnan(value)
+                values[slot] = otherwise if math.isnan(value) else value
 
 
 @uncounted
@@ -210,9 +227,9 @@ def _run(  # noqa: C901 - a table
             stack[top, slot] = argument
         return top + 1
     if operation == _NAME:
-        row = int(argument)
+        values = numbers[int(argument), first : first + size]
         for slot in range(size):
-            stack[top, slot] = _finite(numbers[row, first + slot])
+            stack[top, slot] = _finite(values[slot])
         return top + 1
     if operation in (_NOT, _NEGATE, _ABSOLUTE):
         for slot in range(size):
@@ -301,21 +318,25 @@ def tell(
         begin: The first of the environments.
         end: The one after the last.
     """
-    for place in range(begin, end):
-        rewards[place] = 0.0
+    sums = rewards[begin:end]
+    for slot in range(end - begin):
+        sums[slot] = 0.0
     for term in range(numbers.shape[0] - terms, numbers.shape[0]):
-        for place in range(begin, end):
-            rewards[place] += numbers[term, place]
+        values = numbers[term, begin:end]
+        for slot in range(end - begin):
+            sums[slot] += values[slot]
     for entry in range(entries.rows.size):
         row, lowest, highest = entries.rows[entry], entries.low[entry], entries.high[entry]
+        values, shown = numbers[row, begin:end], observations[begin:end, entry]
         if entries.changes[entry]:
-            for place in range(begin, end):
-                value = np.float32(numbers[row, place] - before[row, place])
-                observations[place, entry] = min(max(value, lowest), highest)
+            old = before[row, begin:end]
+            for slot in range(end - begin):
+                value = np.float32(values[slot] - old[slot])
+                shown[slot] = min(max(value, lowest), highest)
         else:
-            for place in range(begin, end):
-                value = np.float32(numbers[row, place])
-                observations[place, entry] = min(max(value, lowest), highest)
+            for slot in range(end - begin):
+                value = np.float32(values[slot])
+                shown[slot] = min(max(value, lowest), highest)
 
 
 @compiled
