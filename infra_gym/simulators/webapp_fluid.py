@@ -481,8 +481,12 @@ def _measure(
     buckets: NDArray[np.int64],
     room: Room,
     values: Array,
-) -> None:
-    """What is told of some environments; ``room`` has what of their requests became."""
+) -> int:
+    """What is told of some environments; ``room`` has what of their requests became.
+
+    Returns:
+        How many of the values are NaN.
+    """
     gauges, seconds = room.gauges, room.seconds
     for slot in range(places.size):
         state = states[places[slot]]
@@ -490,7 +494,7 @@ def _measure(
         gauges[2, slot], gauges[3, slot] = state[EXISTING], state[READY]
         tick = state[TICK]
         seconds[slot] = tick * rules[INTERVAL] - max(0.0, tick - 1) * rules[INTERVAL]
-    measure_block(metrics, bounds_s, buckets, int(rules[LOW]), room, values, columns)
+    return measure_block(metrics, bounds_s, buckets, int(rules[LOW]), room, values, columns)
 
 
 @compiled
@@ -505,7 +509,7 @@ def begin_all(
     buckets: NDArray[np.int64],
     values: Array,
     columns: NDArray[np.int64],
-) -> None:
+) -> int:
     """Begin an episode of each of ``places``, with so many replicas; see :func:`step_all`.
 
     The values go to ``columns``.
@@ -513,7 +517,7 @@ def begin_all(
     for place in places:
         begin(states[place], replicas)
     room = make_room(places.size, buckets.size, tables.shape[2] - WITHIN, bounds_s.size)
-    _measure(states, places, columns, rules[0], metrics, bounds_s, buckets, room, values)
+    return _measure(states, places, columns, rules[0], metrics, bounds_s, buckets, room, values)
 
 
 @compiled
@@ -529,16 +533,21 @@ def step_all(
     bounds_s: Array,
     buckets: NDArray[np.int64],
     values: Array,
-) -> None:
+) -> int:
     """A step of each environment that is ``awake``; ``wanted`` are the replicas of all.
 
     ``rules`` and ``tables`` are those of each environment, or of all: their first axis has an entry
     for each, or one. The interval and the first known bound are the same in all entries. For the
     other arguments, see :func:`flow` and
     :func:`~infra_gym.simulators.webapp_fluid_measures.measure_block`.
+
+    Returns:
+        How many of the values are NaN.
     """
+    nothing = 0
     room = make_room(_BLOCK, buckets.size, tables.shape[2] - WITHIN, bounds_s.size)
     for first in range(0, awake.size, _BLOCK):
         some = awake[first : first + _BLOCK]
         flow(states, some, wanted, rates, rules, tables, guesses, room.totals, room.within)
-        _measure(states, some, some, rules[0], metrics, bounds_s, buckets, room, values)
+        nothing += _measure(states, some, some, rules[0], metrics, bounds_s, buckets, room, values)
+    return nothing

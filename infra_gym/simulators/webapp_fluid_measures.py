@@ -82,7 +82,7 @@ def measure_block(
     room: Room,
     values: Array,
     columns: Indices,
-) -> None:
+) -> int:
     """The values of all metrics of some environments.
 
     Args:
@@ -97,8 +97,11 @@ def measure_block(
             may be more rows.
         columns: To which columns, ascending, one for each environment; a block may have room for
             more.
+
+    Returns:
+        How many of the values are NaN.
     """
-    size, rows, counts = columns.size, 0, room.counts
+    size, rows, nothing, counts = columns.size, 0, 0, room.counts
     for metric in range(metrics.shape[0]):
         asked = metrics[metric]
         kind = int(asked[KIND])
@@ -115,12 +118,14 @@ def measure_block(
             for slot in range(size):
                 room.ranks[slot] = asked[QUANTILE_OF] * counts[slot]
             _quantiles(room, rows, size)
-            _tell_empty(room, asked[STARVED], size)
+            nothing += _tell_empty(room, asked[STARVED], size)
         if asked[IS_RATE] != 0:
             for slot in range(size):
                 some = room.seconds[slot] > 0
                 counts[slot] = counts[slot] / room.seconds[slot] if some else np.nan
+                nothing += not some
         _put(counts, columns, values[metric])
+    return nothing
 
 
 @uncounted
@@ -194,9 +199,13 @@ def _quantiles(room: Room, rows: int, size: int) -> None:
 
 
 @uncounted
-def _tell_empty(room: Room, starved: float, size: int) -> None:
-    """Have ``starved`` where no request counts, though some ended, and NaN where none ended."""
-    empty = 0
+def _tell_empty(room: Room, starved: float, size: int) -> int:
+    """Have ``starved`` where no request counts, though some ended, and NaN where none ended.
+
+    Returns:
+        How many are NaN.
+    """
+    empty = nothing = 0
     for slot in range(size):
         empty += not room.ranks[slot] > 0
     if empty > 0:
@@ -205,7 +214,10 @@ def _tell_empty(room: Room, starved: float, size: int) -> None:
                 ended = 0.0
                 for code in range(room.totals.shape[0]):
                     ended += room.totals[code, slot]
-                room.counts[slot] = starved if ended > 0 else np.nan
+                told = starved if ended > 0 else np.nan
+                room.counts[slot] = told
+                nothing += told != told
+    return nothing
 
 
 @uncounted

@@ -119,10 +119,10 @@ class FluidBatch:
                 self._rates[place] = self._curve(seed)
             if isinstance(self._parameters, WebAppSpread):
                 self._take(place, self._parameters.draw(seed))
-        self.ticks[places] = 0
+        self.ticks[places], nothing = 0, 0
         for buckets, members in self._alike():
             columns = np.flatnonzero(members[places])
-            fluid.begin_all(
+            nothing += fluid.begin_all(
                 self._states,
                 places[columns],
                 replicas,
@@ -134,17 +134,18 @@ class FluidBatch:
                 rows,
                 columns,
             )
-        return fill_empty(rows[: len(self.names), : len(places)], self.measures.empty)
+        return self._fill_empty(rows, len(places)) if nothing else {}
 
     def step(
         self, replicas: NDArray[np.int64], idle: NDArray[np.bool_], rows: NDArray[np.float64]
     ) -> Masks:
         """Let an interval pass in each environment that is not ``idle``."""
-        self.ticks += ~idle
+        awake, nothing = ~idle, 0
+        self.ticks += awake
         for buckets, members in self._alike():
-            fluid.step_all(
+            nothing += fluid.step_all(
                 self._states,
-                np.flatnonzero(members & ~idle),
+                np.flatnonzero(members & awake),
                 replicas,
                 self._rates,
                 self._rules,
@@ -155,7 +156,7 @@ class FluidBatch:
                 buckets,
                 rows,
             )
-        return fill_empty(rows[: len(self.names), : len(idle)], self.measures.empty)
+        return self._fill_empty(rows, len(idle)) if nothing else {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -186,6 +187,9 @@ class FluidBatch:
         tick = int(state[fluid.TICK])
         seconds = tick * self._interval_s - max(0, tick - 1) * self._interval_s
         return self.measures.by_label(seen, seconds)
+
+    def _fill_empty(self, rows: NDArray[np.float64], columns: int) -> Masks:
+        return fill_empty(rows[: len(self.names), :columns], self.measures.empty)
 
     def _take(self, kind: int, parameters: WebAppParameters | None) -> None:
         """Have rules and table of these parameters."""
