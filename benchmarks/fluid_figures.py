@@ -78,7 +78,8 @@ def bare_loop(num_envs: int) -> tuple[int, Turn]:
         interval_s=definition.interval_s["sim"],
         time_scale=definition.scale("sim"),
     )
-    world.begin(np.arange(num_envs), [0] * num_envs, 2)
+    rows = np.empty((len(world.names), num_envs))
+    world.begin(np.arange(num_envs), [0] * num_envs, 2, rows)
     moves = np.random.default_rng(1).integers(-1, 2, (steps, num_envs))
     idle = np.zeros(num_envs, dtype=np.bool_)
     replicas = np.full(num_envs, 2)
@@ -89,7 +90,7 @@ def bare_loop(num_envs: int) -> tuple[int, Turn]:
 
     def turn() -> None:
         for replicas in wanted:
-            world.step(replicas, idle)
+            world.step(replicas, idle, rows)
 
     return steps * num_envs, turn
 

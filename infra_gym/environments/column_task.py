@@ -58,24 +58,36 @@ class ColumnOutcome:
     Attributes:
         observations: float32, shape (environments, entries), inside the observation space.
         rewards: Sums of the terms, in US dollars.
-        terms: The reward's named terms.
         numbers: A row for each metric, those that are measured first and in the definition's order,
             and one for each term; they may be longer than there are environments.
         before: The numbers of the interval before; its own, where there was none.
         missing: Where a formula or term had no value; shape (formulas and terms, environments).
-        metrics: The rows by name: measured, the controls, the task's own, computed.
+        metric_names: Of the first rows: measured, the controls, the task's own, computed.
+        term_names: Of the last rows: the reward's terms.
         empty: Metrics that somewhere had their declared value because there was nothing to
             measure, and where.
     """
 
     observations: NDArray[np.float32]
     rewards: Column
-    terms: Columns
     numbers: Column
     before: Column
     missing: NDArray[np.bool_]
-    metrics: Columns
+    metric_names: list[str]
+    term_names: list[str]
     empty: Masks
+
+    @property
+    def metrics(self) -> Columns:
+        """The metrics' rows by name."""
+        rows = self.numbers[: len(self.metric_names), : len(self.rewards)]
+        return dict(zip(self.metric_names, rows, strict=True))
+
+    @property
+    def terms(self) -> Columns:
+        """The terms' rows by name."""
+        rows = self.numbers[len(self.metric_names) :, : len(self.rewards)]
+        return dict(zip(self.term_names, rows, strict=True))
 
     def overwrite(self, places: NDArray[np.intp], part: ColumnOutcome) -> None:
         """Put the outcome of some environments in their ``places``."""
@@ -170,15 +182,14 @@ class ColumnTask:
         # Rows of 4096 numbers would all begin at the same place of the processor's caches.
         shift = (_SHIFT - number) % _PAGE if number >= _PAGE else 0
         numbers = np.empty((len(self._names) + len(self._terms), number + shift))
-        rows = numbers[:, :number]
         return ColumnOutcome(
             observations=np.empty((number, len(self._entries.rows)), dtype=np.float32),
             rewards=np.empty(number),
-            terms=dict(zip(self._terms, rows[len(self._names) :], strict=True)),
             numbers=numbers,
             before=numbers if before is None else before.numbers,
-            missing=np.zeros((len(self._every), number), dtype=np.bool_),
-            metrics=dict(zip(self._names, rows, strict=False)),
+            missing=np.empty((len(self._every), number), dtype=np.bool_),
+            metric_names=self._names,
+            term_names=[*self._terms],
             empty={},
         )
 
@@ -189,13 +200,16 @@ class ColumnTask:
         ticks: NDArray[np.int64],
         interval_s: float,
     ) -> None:
-        """Observations, rewards and cost of one interval, all but what :meth:`finish` does.
+        """Observations, rewards and cost of one interval.
 
         Args:
             outcome: Filled; its measured metrics are known.
             moves: What was asked for.
             ticks: Intervals since each one's reset.
             interval_s: The interval's length on the world's clock.
+
+        Raises:
+            MetricsError: A formula or term has no value.
         """
         numbers, number = outcome.numbers, len(outcome.rewards)
         given = compiled.Given(
@@ -209,6 +223,8 @@ class ColumnTask:
             compiled.tell(numbers, *told, 0, number)
         else:
             compiled.work_out(given, self._programs, numbers, outcome.missing, *told)
+        if outcome.missing.any():
+            self._tell_missing(outcome)
 
     def again(self, outcome: ColumnOutcome) -> ColumnOutcome:
         """The same with arrays of its own: those that it had are somebody else's."""
@@ -228,14 +244,8 @@ class ColumnTask:
             outcome.before, len(self._terms), self._entries, outcome.rewards, outcome.observations
         )  # fmt: skip
 
-    def finish(self, outcome: ColumnOutcome) -> None:
-        """Say where formulas had their ``empty`` value.
-
-        Raises:
-            MetricsError: One has no value.
-        """
-        if not outcome.missing.any():
-            return
+    def _tell_missing(self, outcome: ColumnOutcome) -> None:
+        """Say where formulas had their ``empty`` value."""
         for (expression, otherwise), nothing in zip(self._every, outcome.missing, strict=True):
             if otherwise is None and nothing.any():
                 raise self._no_value(expression, outcome.metrics, int(nothing.argmax()))
@@ -261,11 +271,11 @@ class ColumnTask:
 
     def _evaluate(self, outcome: ColumnOutcome) -> None:
         """Formulas and terms by NumPy."""
-        rows = outcome.numbers[len(self._given) :, : len(outcome.rewards)]
+        rows, metrics = outcome.numbers[len(self._given) :, : len(outcome.rewards)], outcome.metrics
         for (expression, otherwise), row, nothing in zip(
             self._every, rows, outcome.missing, strict=True
         ):
-            row[:] = expression.evaluate(outcome.metrics, len(row))
+            row[:] = expression.evaluate(metrics, len(row))
             nothing[:] = np.isnan(row)
             if otherwise is not None:
                 row[nothing] = otherwise

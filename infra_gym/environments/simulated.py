@@ -236,7 +236,6 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         self._controls[:, places] = still.controls
         now = np.zeros(len(places), dtype=np.int64)
         self._task.work_out(part, still, now, self.place.interval_s)
-        self._task.finish(part)
         part.rewards[:] = 0.0
         moves.overwrite(places, still)
         if outcome is None:
@@ -253,7 +252,6 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         replicas = moves.controls[self._replicas]
         outcome.empty.update(self._world.step(replicas, idle, outcome.numbers))
         self._task.work_out(outcome, moves, self._world.ticks, self.place.interval_s)
-        self._task.finish(outcome)
         return outcome
 
     def _still(self, number: int) -> ColumnMoves:
@@ -285,18 +283,18 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
             begun: Which of them have just begun.
         """
         infos: dict[str, Any] = {}
-        ticks = self._world.ticks
+        ticks, metrics, terms = self._world.ticks, outcome.metrics, outcome.terms
         for place in np.flatnonzero(shown).tolist():
             tick = int(ticks[place])
             info = {
-                "metrics": {name: float(col[place]) for name, col in outcome.metrics.items()},
+                "metrics": {name: float(col[place]) for name, col in metrics.items()},
                 "by_label": (by_label := self._world.by_label(place)),
                 "empty": sorted(
                     {name for name, where in outcome.empty.items() if where[place]}
                     | {name for name, values in by_label.items() if not values}
                 ),
-                "rewards": {name: float(term[place]) for name, term in outcome.terms.items()},
-                "cost_usd": float(outcome.metrics["cost_usd"][place]),
+                "rewards": {name: float(term[place]) for name, term in terms.items()},
+                "cost_usd": float(metrics["cost_usd"][place]),
                 "controls": dict(
                     zip(self._initial, moves.controls[:, place].tolist(), strict=True)
                 ),
