@@ -457,12 +457,12 @@ def flow(
         for span in range(SPANS):
             mean += load[span] / SPANS
             highest = max(highest, load[span])
-        taking = min(state[READY], float(wanted[place]))
+        ready = min(state[SETTLED], float(wanted[place]))  # for the whole step, at least
         if (
             state[INSIDE] <= rules[CALM_NUMBER]
-            and 2 * highest - mean <= rules[CALM_RATE] * taking
+            and 2 * highest - mean <= rules[CALM_RATE] * ready  # uneven loads leave more room
             and state[LEAVING] == 0
-            and taking > 0
+            and ready > 0
         ):
             _calm_step(state, wanted[place], mean, rules, table, totals, within, slot)
         else:

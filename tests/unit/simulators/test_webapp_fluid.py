@@ -13,6 +13,7 @@ from infra_gym.simulators.webapp_fluid_queue import (
     NUMBER,
     SERVED,
     WITHIN,
+    forgetful_load,
     queue_table,
 )
 
@@ -47,11 +48,16 @@ def test_an_overload_serves_what_it_can_and_refuses_the_rest():
     assert found[BLOCKED] == pytest.approx(1 - 1 / 1.1, abs=0.005)
 
 
-def run(fidelity, replicas, *, seed=1, **arguments):
-    """Metrics of each step."""
+def infos(fidelity, replicas, *, seed=1, **arguments):
+    """Of each step."""
     env = make(ID, target="sim", action="absolute", fidelity=fidelity, **arguments)
     env.reset(seed=seed)
-    return [env.step(number - 2)[4]["metrics"] for number in replicas]
+    return [env.step(number - 2)[4] for number in replicas]
+
+
+def run(fidelity, replicas, **arguments):
+    """Metrics of each step."""
+    return [info["metrics"] for info in infos(fidelity, replicas, **arguments)]
 
 
 def column(steps, name):
@@ -101,12 +107,15 @@ def test_an_overload_is_met_as_in_the_reference():
 def test_replicas_come_and_go_as_in_the_reference(interval_s):
     workload = {"profile": "constant", "mean_rps": 20}
     moves = np.random.default_rng(3).integers(2, 11, 60).tolist()
-    forms = [
-        run(form, moves, workload=workload, interval_s=interval_s)
+    reference, fluid = (
+        infos(form, moves, workload=workload, interval_s=interval_s)
         for form in ("reference", "fluid")
-    ]
-    for name in ("ready", "existing", "starting", "cost_usd"):
-        assert column(forms[0], name).tolist() == column(forms[1], name).tolist()
+    )
+    for one, other in zip(reference, fluid, strict=True):
+        for name in ("ready", "existing", "starting", "cost_usd"):
+            assert one["metrics"][name] == other["metrics"][name], name
+        for name in ("replica_ready", "replica_started"):
+            assert one["by_label"][name] == other["by_label"][name], name
 
 
 @pytest.mark.parametrize("mean_rps", [1, 60, 170, 900])
@@ -118,6 +127,28 @@ def test_nothing_is_lost(mean_rps):
         assert 0 <= step["within_slo"] <= step["ok"] * (1 + 1e-12) <= step["requests"] * (1 + 2e-12)
         assert 0 <= step["backlog"] <= 512
         assert 0 <= step["busy"] <= 10 * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("mean_rps", [60, 170])
+def test_every_answer_is_worked_for(mean_rps):
+    steps = run("fluid", WALK, workload={"profile": "constant", "mean_rps": mean_rps})
+    answered = sum(step["requests"] * (1 - step["error_share"]) for step in steps)
+    assert column(steps, "busy").sum() * 15 == pytest.approx(answered * SERVICE_S / 4, rel=0.01)
+
+
+def test_a_calm_step_is_the_steady_state_of_theory():
+    workload = {"profile": "constant", "mean_rps": 120}
+    *_, step = run("fluid", [5] * 5, workload=workload)
+    found = row(120 * SERVICE_S / 4 / 5, 4, 64, (0.25 - 0.008,))
+    assert step["utilisation"] == pytest.approx(0.6)
+    assert step["slo_share"] == pytest.approx(found[WITHIN], abs=1e-4)
+
+
+def test_a_queue_forgets_the_sooner_the_less_it_has_to_do():
+    assert forgetful_load(1, 5.9) == 0.0
+    assert forgetful_load(4, 150) == pytest.approx(0.81)  # 1 - sqrt(0.81) = 1 / 10
+    assert forgetful_load(4, 150) < forgetful_load(8, 150) == forgetful_load(4, 300)
+    assert forgetful_load(64, 1e9) == 0.9
 
 
 def test_random_curves_are_those_of_the_reference_for_the_same_seed():
