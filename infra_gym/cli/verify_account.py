@@ -249,7 +249,7 @@ def _versions(play: Play) -> dict[str, Any]:
     return {
         "infra_gym": __version__,
         "python": platform.python_version(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "terraform": play.terraform_version,
     }
 

@@ -204,7 +204,7 @@ def results_of(
         logs=tuple(logs),
         played_again=tuple(lost),
         versions=versions(),
-        machine={"platform": platform.platform(), "cores": os.cpu_count()},
+        machine={"platform": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count()},
         began_at=began_at.isoformat(timespec="seconds"),
         seconds=round((datetime.now(UTC) - began_at).total_seconds(), 1),
     ).sealed()
