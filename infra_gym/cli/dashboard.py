@@ -193,7 +193,7 @@ def choose(output: Output, episode: Episode, steps: int) -> View:
 
 def _reward(episode: Episode, reward: float) -> str:
     money = episode.rows["reward"].unit == "$"
-    return f"${reward:+.4f}" if money else f"{reward:+.2f}"
+    return f"${reward:+z.4f}" if money else f"{reward:+z.2f}"
 
 
 def latest(row: Row) -> str:

@@ -94,7 +94,7 @@ class Play:
         return getattr(self.env.world, "stack", None)
 
     def _play(self) -> None:
-        self.view.phase("starting the stack")
+        self.view.phase("beginning" if self._stack is None else "starting the stack")
         observation, info = self.env.reset(seed=self.seed)
         self.agent.reset(self.seed, TimeLimit(self.env, self.steps))  # where it is cut off
         self.view.phase("running")
@@ -113,8 +113,9 @@ class Play:
 
     def _close(self) -> None:
         """Destroy; one signal does not stop that, the second does."""
-        doing = "leaving the stack up" if self.keep else "destroying"
+        doing = "ending"
         if self._stack is not None:
+            doing = "leaving the stack up" if self.keep else "destroying"
             self.signals.on_again = self._stack.interrupt
         with (
             contextlib.suppress(KeyboardInterrupt),

@@ -108,6 +108,30 @@ def test_an_episode_is_played_and_closed():
     assert played.left() is None
 
 
+@pytest.mark.parametrize(
+    ("world", "told"),
+    [
+        (SimpleNamespace(), ["beginning", "running", "ending", "done"]),
+        (
+            SimpleNamespace(stack=FakeStack()),
+            ["starting the stack", "running", "destroying", "done"],
+        ),
+    ],
+    ids=["simulated", "live"],
+)
+def test_a_stack_is_spoken_of_where_there_is_one(world, told):
+    class Heard(Silence):
+        def phase(self, text):
+            phases.append(text)
+
+    phases, env = [], FakeEnv(truncated_at=1)
+    env.close = lambda: None
+    env.world = world
+    with Signals() as signals:
+        Play(env, Still(), Episode(DEFINITION), Heard(), signals, steps=2, seed=7, keep=False).run()
+    assert phases == told
+
+
 def test_the_reason_for_an_early_end_is_told():
     played = run(FakeEnv(truncated_at=2))
     assert (played.episode.steps, played.episode.ended) == (2, "the budget is spent")
