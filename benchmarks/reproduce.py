@@ -2,9 +2,9 @@
 
     python benchmarks/reproduce.py [--folder reproduced] [--models 10] [--seeds 100] [--steps N]
 
-Trains a policy several times, each with a seed of its own, on the loads
-for training; searches the rules on the loads for tuning; lets all of them play the held-out loads.
-Without the extra ``train`` the rules play alone.
+Trains a policy several times, each with a seed of its own, on the loads for training; searches the
+rules on the loads for tuning, each with as many steps as a training; lets all of them play the
+held-out loads. Without the extra ``train`` the rules play alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, default=Path("reproduced"))
     parser.add_argument("--models", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=2_000_000, help="of each training")
+    parser.add_argument(
+        "--steps", type=int, default=2_029_632, help="of each training, and of each rule's search"
+    )
     parser.add_argument("--seeds", type=int, default=100)
     arguments = parser.parse_args()
     began = time.monotonic()
@@ -45,7 +47,8 @@ def main() -> None:
     out = arguments.folder / "results.json"
     command = [
         *(sys.executable, "-m", "infra_gym", "benchmark", ENVIRONMENT, "--agents"),
-        *(",".join([*agents, "oracle"]), "--seeds", str(arguments.seeds), "--out", str(out)),
+        *(",".join([*agents, "oracle"]), "--budget", str(arguments.steps)),
+        *("--seeds", str(arguments.seeds), "--out", str(out)),
     ]
     subprocess.run(command, check=True)
     print(f"{time.monotonic() - began:.0f} s in all")
