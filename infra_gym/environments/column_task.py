@@ -73,8 +73,8 @@ class ColumnOutcome:
     numbers: Column
     before: Column
     missing: NDArray[np.bool_]
-    metric_names: list[str]
-    term_names: list[str]
+    metric_names: tuple[str, ...]
+    term_names: tuple[str, ...]
     empty: Masks
 
     @property
@@ -142,7 +142,8 @@ class ColumnTask:
         ]
         self._measured = len(measured)
         self._given = [*measured, *definition.controls, *compiled.OWN]
-        self._names = [*self._given, *self._formulas]
+        self._names = (*self._given, *self._formulas)
+        self._term_names = tuple(self._terms)
         # In the order of their rows, which are the last ones.
         self._every = [*self._formulas.values(), *((term, None) for term in self._terms.values())]
         self._programs = self._compile()
@@ -169,7 +170,8 @@ class ColumnTask:
                 controls[row], asked[row], clipped[row],
             )  # fmt: skip
             if not known:
-                raise self._no_action(indices[row], self.controls.sizes[row])
+                given = np.asarray(actions).reshape(self._num_envs, -1)[:, row]
+                raise _no_action(given, self.controls.sizes[row])
         return ColumnMoves(controls, asked[0], clipped)
 
     def outcome(self, number: int, before: ColumnOutcome | None = None) -> ColumnOutcome:
@@ -189,7 +191,7 @@ class ColumnTask:
             before=numbers if before is None else before.numbers,
             missing=np.empty((len(self._every), number), dtype=np.bool_),
             metric_names=self._names,
-            term_names=[*self._terms],
+            term_names=self._term_names,
             empty={},
         )
 
@@ -307,7 +309,7 @@ class ColumnTask:
             )
         return np.ascontiguousarray(given.reshape(self._num_envs, len(sizes)).T, dtype=np.int64)
 
-    @staticmethod
-    def _no_action(given: NDArray[np.int64], size: int) -> ActionError:
-        wrong = given[(given < 0) | (given >= size)][0]
-        return ActionError(f"An action is a whole number from 0 to {size - 1}, not {wrong}.")
+
+def _no_action(given: NDArray[Any], size: int) -> ActionError:
+    wrong = given[(given < 0) | (given >= size)][0]
+    return ActionError(f"An action is a whole number from 0 to {size - 1}, not {wrong}.")

@@ -246,7 +246,7 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
     def _advance(self, moves: ColumnMoves, idle: Mask) -> ColumnOutcome:
         """Let an interval pass in each environment that is not ``idle``."""
         outcome = self._task.outcome(self.num_envs, self._last)
-        if idle.any():  # nothing is measured of these
+        if idle.any():  # the world may leave their rows as they are, and formulas read them
             resting = np.flatnonzero(idle)
             outcome.numbers[:, resting] = outcome.before[:, resting]
         replicas = moves.controls[self._replicas]

@@ -1,12 +1,13 @@
 """The web app's fluid form: what the reference does request by request, in a few flows a step.
 
-All ready replicas are alike: random balancing gives each a Poisson stream of its own. Where these
-forget within a small part of a step where they began, the step is calm: they are in steady state
-under its mean load. Else it is cut into a few spans, and at every time at which a replica becomes
-ready. The state is the mean number of requests in a replica, and from span to span it moves by the
-pointwise stationary fluid flow approximation (W.-P. Wang, D. Tipper and S. Banerjee, "A simple
-approximation for modeling nonstationary queues", INFOCOM 1996): what a replica serves, refuses and
-how long its requests take are at every time those of a queue in steady state with this mean number
+All ready replicas are alike: random balancing gives each a Poisson stream of its own. A step is
+calm where these forget within a small part of it where they began, and where replicas come and go
+within such a part, if at all: then it is one steady state, of its mean load and with the replicas
+of its end. Else it is cut into a few spans, and at every time at which a replica becomes ready. The
+state is the mean number of requests in a replica, and from span to span it moves by the pointwise
+stationary fluid flow approximation (W.-P. Wang, D. Tipper and S. Banerjee, "A simple approximation
+for modeling nonstationary queues", INFOCOM 1996): what a replica serves, refuses and how long its
+requests take are at every time those of a queue in steady state with this mean number
 (:mod:`~infra_gym.simulators.webapp_fluid_queue`). A steady load is thus met as theory has it, an
 overload fills the queue at the rate of what is too much, and a change of replicas takes the work
 that waits along.
@@ -16,8 +17,10 @@ refusals b(y), the number after is the y for which y + dt (s(y) + a b(y)) = x + 
 grows with y, and all is a straight line between two rows of the table. The latencies of a span are
 those half way from the state before to the state after.
 
-Replicas start, become ready, drain and are replaced at the very times at which they do in the
-reference. Those that drain answer what they have.
+Replicas are seen to start, become ready, drain and be replaced at the very times at which they do
+in the reference, but for those that drain for longer than they have to. Those that drain answer
+what they have. Where the client has as many requests in flight as it may, no more come in than keep
+it so.
 """
 
 from __future__ import annotations
@@ -62,8 +65,8 @@ _ALIKE = 0.1
     LOW,  # the first bound within which some answer comes; the table begins with it
     CALM_RATE,  # requests/s for a replica, up to which it forgets fast
     CALM_NUMBER,  # requests in a replica under this load
-    CALM_ROWS,  # of the table, for one request/s, up to this load
-    QUICK,  # whether a calm step ends all starts and drains that it begins; 1 or 0
+    CALM_ROWS,  # of the table, for one request/s, where its loads are evenly spaced
+    QUICK,  # whether replicas come and go within a small part of a step; 1 or 0
 ) = range(12)
 RULES = 12
 """Fields of what stays the same for a whole life. Times are wall-clock seconds."""
@@ -110,7 +113,8 @@ def _field(number: int, field: int) -> int:
 @inlined
 def _change_s(state: Array, rules: Array) -> float:
     """When in the step replicas are started or removed."""
-    return float(state[TICK] * rules[INTERVAL] + min(rules[APPLY], rules[INTERVAL]))
+    interval_s = rules[INTERVAL]
+    return float(min(state[TICK] * interval_s + rules[APPLY], (state[TICK] + 1) * interval_s))
 
 
 @inlined
@@ -212,6 +216,15 @@ def _find(table: Array, row: int, goal: float, span_s: float, load: float) -> tu
 
 
 @inlined
+def _fewer(table: Array, row: int, flying_each: float) -> tuple[int, float]:
+    """Where, from ``row`` down, so many requests fly for each replica: a row, and the way on."""
+    while row > 0 and table[row, FLYING_EACH] > flying_each:
+        row -= 1
+    here, there = table[row, FLYING_EACH], table[row + 1, FLYING_EACH]
+    return row, (min(1.0, max(0.0, (flying_each - here) / (there - here))) if there > here else 0.0)
+
+
+@inlined
 def _between(table: Array, row: int, way: float, column: int) -> float:
     return float(table[row, column] + way * (table[row + 1, column] - table[row, column]))
 
@@ -273,17 +286,27 @@ def _span(
     load = rate / ready
     guess = guesses[int(min(load * rules[GUESSES_PER_LOAD], guesses.size - 1.0))]
     row, way = _find(table, guess, inside + span_s * load, span_s, load)
+    room = (rules[MAX_IN_FLIGHT] - state[LEAVING]) / ready
+    capped = _between(table, row, way, FLYING_EACH) > room
+    if capped:
+        row, way = _fewer(table, row, room)
+        if _between(table, row, way, NUMBER) + span_s * _between(table, row, way, SERVED) < inside:
+            row, way = _find(table, row, inside, span_s, 0.0)  # nothing comes in, and it empties
     after, served = _between(table, row, way, NUMBER), _between(table, row, way, SERVED)
     accepted = (after - inside + span_s * served) * ready
     if accepted > came * (1 - 1e-9):
         accepted = came
-    totals[FULL, slot] += came - accepted
+    if capped:
+        accepted = max(accepted, 0.0)
+        blocked = _between(table, row, way, BLOCKED)
+        full = min(accepted * blocked / (1 - blocked), came - accepted)
+        totals[DROPPED, slot] += came - accepted - full
+    else:
+        full = came - accepted
+    totals[FULL, slot] += full
     flying = _between(table, row, way, FLYING_EACH) * ready + state[LEAVING]
+    flying = min(flying, max(rules[MAX_IN_FLIGHT], state[FLYING]))
     busy_s = ready * served * span_s * rules[WORK]
-    if flying > rules[MAX_IN_FLIGHT]:
-        dropped = min(flying - rules[MAX_IN_FLIGHT], accepted)
-        totals[DROPPED, slot] += dropped
-        accepted, flying, after = accepted - dropped, flying - dropped, after - dropped / ready
     middle = 0.5 * (state[POSITION] + row + way)
     state[INSIDE], state[POSITION], state[FLYING] = after, row + way, flying
     return accepted, _spread(accepted + before, middle, table, within, slot), busy_s
@@ -300,7 +323,7 @@ def _calm_step(
     within: Array,
     slot: int,
 ) -> None:
-    """The whole step in steady state, with the replicas that are ready at its end.
+    """The whole step in steady state, with the replicas that are wanted.
 
     Args:
         state: Changed.
@@ -313,29 +336,23 @@ def _calm_step(
         slot: See there.
     """
     interval_s, inside = rules[INTERVAL], state[READY] * state[INSIDE]
-    if rules[QUICK] != 0 and state[SETTLED] == state[MOVED]:
-        _scale_at_once(state, wanted, rules)
-    else:
-        if wanted != int(state[WANTED]):
-            _scale(state, wanted, _change_s(state, rules), rules)
-        if state[SETTLED] < state[MOVED]:
-            _look(state, (state[TICK] + 1) * interval_s)
-        state[LEAVING] = state[DRAINS] = 0.0
+    _scale_at_once(state, wanted, rules)
     came, ready = rate * interval_s, state[READY]
     position = rate / ready * rules[CALM_ROWS]
     row = int(position)
     way = position - row
-    accepted = came * (1 - _between(table, row, way, BLOCKED))
-    flying = _between(table, row, way, FLYING_EACH) * ready
-    after, dropped = _between(table, row, way, NUMBER), 0.0
-    totals[FULL, slot], totals[REFUSED, slot] = came - accepted, 0.0
-    if flying > rules[MAX_IN_FLIGHT]:
-        dropped = min(flying - rules[MAX_IN_FLIGHT], accepted)
-        accepted, flying, after = accepted - dropped, flying - dropped, after - dropped / ready
-    totals[DROPPED, slot] = dropped
+    reached = came
+    if _between(table, row, way, FLYING_EACH) * ready > rules[MAX_IN_FLIGHT]:
+        row, way = _fewer(table, row, rules[MAX_IN_FLIGHT] / ready)
+        reached = min(came, (row + way) / rules[CALM_ROWS] * ready * interval_s)
+    accepted = reached * (1 - _between(table, row, way, BLOCKED))
+    after = _between(table, row, way, NUMBER)
+    totals[FULL, slot], totals[DROPPED, slot] = reached - accepted, came - reached
+    totals[REFUSED, slot] = 0.0
     accounted = accepted + state[FLYING]
+    flying = min(_between(table, row, way, FLYING_EACH) * ready, accounted)
     state[BUSY] = (inside + accepted - ready * after) * rules[WORK]
-    state[INSIDE], state[POSITION], state[FLYING] = after, position, min(flying, accounted)
+    state[INSIDE], state[POSITION], state[FLYING] = after, row + way, flying
     ended = accounted - state[FLYING]
     here, there = ended * (1 - way), ended * way
     for bound in range(table.shape[1] - WITHIN):
@@ -457,11 +474,14 @@ def flow(
         for span in range(SPANS):
             mean += load[span] / SPANS
             highest = max(highest, load[span])
-        ready = min(state[SETTLED], float(wanted[place]))  # for the whole step, at least
+        ready = min(state[WANTED], float(wanted[place]))  # for the whole step, at least
         if (
-            state[INSIDE] <= rules[CALM_NUMBER]
-            and 2 * highest - mean <= rules[CALM_RATE] * ready  # uneven loads leave more room
+            state[SETTLED] == state[MOVED]
             and state[LEAVING] == 0
+            and (rules[QUICK] != 0 or wanted[place] == state[WANTED])
+            and state[INSIDE] <= rules[CALM_NUMBER]
+            # The more the load differs within the step, the more room must be left.
+            and 2 * highest - mean <= rules[CALM_RATE] * ready
             and ready > 0
         ):
             _calm_step(state, wanted[place], mean, rules, table, totals, within, slot)

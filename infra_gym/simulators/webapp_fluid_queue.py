@@ -195,16 +195,18 @@ ROWS_PER_CAPACITY = 50
 """Rows of the table for as much load as a replica can serve, up to :data:`EVEN` of it."""
 EVEN = 0.9
 """Share of what a replica can serve; up to here, the table's loads are evenly spaced."""
-_FORGETS = 6
+FORGETS = 6
 """Relaxation times after which a quarter of a percent is left of where a queue began."""
 
 
 def forgetful_load(slots: int, services: float) -> float:
     """Up to what load a replica forgets where it began within a time.
 
-    The relaxation time is that of M/M/c in heavy traffic, 1 / (c mu (1 - sqrt(rho))^2) (P. M.
-    Morse, "Stochastic properties of waiting lines", Journal of the Operations Research Society of
-    America 3, 1955), which is longer than that of constant services, and at least a service.
+    The relaxation time (P. M. Morse, "Stochastic properties of waiting lines", Journal of the
+    Operations Research Society of America 3, 1955) is taken to be 1 / (c mu (1 - sqrt(rho))^2), the
+    busy M/M/c queue's (E. A. van Doorn, "Stochastic monotonicity and queueing applications of
+    birth-death processes", 1981), which is longer than that of constant services; and at least a
+    service.
 
     Args:
         slots: Of the replica.
@@ -213,9 +215,9 @@ def forgetful_load(slots: int, services: float) -> float:
     Returns:
         Share of what it can serve, from 0 to :data:`EVEN`.
     """
-    if services < _FORGETS:
+    if services < FORGETS:
         return 0.0
-    return min(EVEN, max(0.0, 1 - math.sqrt(_FORGETS / (services * slots))) ** 2)
+    return min(EVEN, max(0.0, 1 - math.sqrt(FORGETS / (services * slots))) ** 2)
 
 
 GUESSES_PER_CAPACITY = 200

@@ -29,7 +29,6 @@ from infra_gym.worlds.webapp_inputs import WebAppInputs
 _DRAWN = (Bursty, FlashCrowd, Random)
 _MOST_RPS = 1e9
 _BOUNDS_S = np.array(BUCKETS_S[:-1])
-_ROUNDING_S = 1e-6
 _SAMPLES = 8  # of the workload's curve in a span
 
 
@@ -213,9 +212,8 @@ class FluidBatch:
         rules[fluid.CALM_RATE] = calm / rules[fluid.WORK]
         rules[fluid.CALM_NUMBER] = np.interp(calm * theory.ROWS_PER_CAPACITY, rows, number)
         rules[fluid.CALM_ROWS] = theory.ROWS_PER_CAPACITY * rules[fluid.WORK]
-        worked_s = rules[fluid.CALM_NUMBER] * rules[fluid.WORK]
-        longest_s = real.apply_s + max(real.boot_s, real.drain_s, worked_s)
-        rules[fluid.QUICK] = longest_s < self._interval_s - _ROUNDING_S
+        longest_s = real.apply_s + max(real.boot_s, real.drain_s)
+        rules[fluid.QUICK] = theory.FORGETS * longest_s < self._interval_s
 
     def _table(self, real: WebAppParameters, bounds_s: NDArray[np.float64]) -> NDArray[np.float64]:
         """What a replica does under each load, with these bounds of the histogram."""

@@ -16,12 +16,14 @@ from infra_gym.simulators.webapp_fluid_queue import (
     forgetful_load,
     queue_table,
 )
+from infra_gym.simulators.webapp_parameters import WebAppParameters
 
 # One worker compiles, once, what all of these need.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("webapp")]
 
 ID = "SimpleK8sWebApp-v0"
 SERVICE_S = 0.1
+OVERHEAD_S = WebAppParameters().overhead_s
 
 
 def row(load: float, slots: int, queue_limit: int, bounds_s: tuple[float, ...]) -> np.ndarray:
@@ -48,9 +50,9 @@ def test_an_overload_serves_what_it_can_and_refuses_the_rest():
     assert found[BLOCKED] == pytest.approx(1 - 1 / 1.1, abs=0.005)
 
 
-def infos(fidelity, replicas, *, seed=1, **arguments):
+def infos(fidelity, replicas, *, seed=1, definition=ID, **arguments):
     """Of each step."""
-    env = make(ID, target="sim", action="absolute", fidelity=fidelity, **arguments)
+    env = make(definition, target="sim", action="absolute", fidelity=fidelity, **arguments)
     env.reset(seed=seed)
     return [env.step(number - 2)[4] for number in replicas]
 
@@ -103,7 +105,7 @@ def test_an_overload_is_met_as_in_the_reference():
         assert column(fluid, name)[5:].mean() == pytest.approx(expected, rel=0.05, abs=0.01), name
 
 
-@pytest.mark.parametrize("interval_s", [0.5, 0.75, 2.5, 15])
+@pytest.mark.parametrize("interval_s", [0.5, 0.7, 0.75, 2.5, 15])
 def test_replicas_come_and_go_as_in_the_reference(interval_s):
     workload = {"profile": "constant", "mean_rps": 20}
     moves = np.random.default_rng(3).integers(2, 11, 60).tolist()
@@ -137,11 +139,46 @@ def test_every_answer_is_worked_for(mean_rps):
 
 
 def test_a_calm_step_is_the_steady_state_of_theory():
-    workload = {"profile": "constant", "mean_rps": 120}
+    workload = {"profile": "constant", "mean_rps": 121}  # between two rows of the table
     *_, step = run("fluid", [5] * 5, workload=workload)
-    found = row(120 * SERVICE_S / 4 / 5, 4, 64, (0.25 - 0.008,))
-    assert step["utilisation"] == pytest.approx(0.6)
-    assert step["slo_share"] == pytest.approx(found[WITHIN], abs=1e-4)
+    load = 121 * SERVICE_S / 4 / 5
+    found = row(load, 4, 64, (0.25 - OVERHEAD_S,))
+    assert step["utilisation"] == pytest.approx(load)
+    assert step["slo_share"] == pytest.approx(found[WITHIN], abs=1e-9)
+    assert step["backlog"] == pytest.approx(5 * found[NUMBER] + 121 * OVERHEAD_S, rel=1e-6)
+
+
+def test_uneven_loads_are_no_calm_step():
+    """Half of each step has 0.17 of what the replicas can serve, the other half 0.75."""
+    workload = {"profile": "staircase", "levels_rps": [20, 90], "hold_s": 30}
+    forms = (run(form, [3] * 40, workload=workload) for form in ("reference", "fluid"))
+    reference, fluid = (column(form, "latency_p95").mean() for form in forms)
+    assert fluid == pytest.approx(reference, rel=0.02)
+
+
+def test_a_full_queue_is_worked_off_before_a_step_is_calm():
+    workload = {"profile": "staircase", "levels_rps": [160, 60], "hold_s": 600}
+    reference, fluid = (run(form, [2] * 13, workload=workload) for form in ("reference", "fluid"))
+    for name in ("latency_p95", "ok", "slo_share"):
+        expected = column(reference, name)[10]
+        assert column(fluid, name)[10] == pytest.approx(expected, rel=0.1), name
+
+
+@pytest.mark.parametrize(("cap", "mean_rps"), [(3, 60), (10, 120), (200, 300)])
+def test_no_more_are_in_flight_than_may_be(tmp_path, cap, mean_rps):
+    text = definition_file(ID).read_text().replace(ID, "Capped-v0")
+    path = tmp_path / "Capped-v0.yaml"
+    path.write_text(text.replace("max_in_flight: 512", f"max_in_flight: {cap}"))
+    workload = {"profile": "constant", "mean_rps": mean_rps}
+    forms = (
+        run(form, [4] * 20, workload=workload, definition=str(path))
+        for form in ("reference", "fluid")
+    )
+    reference, fluid = forms
+    for name in ("ok", "latency_p50", "latency_p95"):  # the cap is a mean one here
+        expected = column(reference, name)[2:].mean()
+        assert column(fluid, name)[2:].mean() == pytest.approx(expected, rel=0.25), name
+    assert column(fluid, "backlog").max() <= cap
 
 
 def test_a_queue_forgets_the_sooner_the_less_it_has_to_do():
