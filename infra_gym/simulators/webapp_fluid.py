@@ -15,7 +15,8 @@ that waits along.
 The implicit Euler rule takes a span at a time: with x requests before, arrivals a, answers s(y) and
 refusals b(y), the number after is the y for which y + dt (s(y) + a b(y)) = x + dt a. Its left side
 grows with y, and all is a straight line between two rows of the table. The latencies of a span are
-those half way from the state before to the state after.
+those of the state after it where the queue forgets fast, else those half way to it from the state
+before.
 
 Replicas are seen to start, become ready, drain and be replaced at the very times at which they do
 in the reference, but for those that drain for longer than they have to. Those that drain answer
@@ -307,7 +308,9 @@ def _span(
     flying = _between(table, row, way, FLYING_EACH) * ready + state[LEAVING]
     flying = min(flying, max(rules[MAX_IN_FLIGHT], state[FLYING]))
     busy_s = ready * served * span_s * rules[WORK]
-    middle = 0.5 * (state[POSITION] + row + way)
+    middle = row + way
+    if load > rules[CALM_RATE] or inside > rules[CALM_NUMBER]:  # else it has forgotten
+        middle = 0.5 * (state[POSITION] + middle)
     state[INSIDE], state[POSITION], state[FLYING] = after, row + way, flying
     return accepted, _spread(accepted + before, middle, table, within, slot), busy_s
 
