@@ -176,9 +176,7 @@ class SimulatedVectorEnv(VectorEnv[Observations, ArrayLike, NDArray[Any]]):
         try:
             outcome = self._advance(moves, begun)
         except BaseException:
-            self._last = (
-                None  # they have moved, and nobody was told how: a reset of all comes first
-            )
+            self._last = None  # they have moved, and nobody knows how: a reset of all comes first
             raise
         self._controls = moves.controls
         if begun.any():  # their step is the reset

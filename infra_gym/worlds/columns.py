@@ -80,6 +80,16 @@ class ColumnWorld(Protocol):
         parameters."""
 
 
+def tell(
+    rows: NDArray[np.float64], values: NDArray[np.float64], empty: Mapping[str, float | None]
+) -> Masks:
+    """Fill ``rows`` with ``values``, which may have fewer rows and columns; see
+    :func:`fill_empty`."""
+    part = rows[: values.shape[0], : values.shape[1]]
+    part[:] = values
+    return fill_empty(part, empty)
+
+
 def fill_empty(rows: NDArray[np.float64], empty: Mapping[str, float | None]) -> Masks:
     """Put the declared values where metrics had nothing to measure.
 

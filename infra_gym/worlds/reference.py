@@ -17,7 +17,7 @@ from infra_gym.simulators.webapp_counts import CODES
 from infra_gym.simulators.webapp_parameters import WebAppParameters, WebAppSpread
 from infra_gym.simulators.webapp_table import STARTED_AT
 from infra_gym.workloads import Workload, arrival_schedule
-from infra_gym.worlds.columns import Masks, fill_empty
+from infra_gym.worlds.columns import Masks, tell
 from infra_gym.worlds.measures import WebAppMeasures
 from infra_gym.worlds.webapp_inputs import WebAppInputs
 
@@ -93,7 +93,7 @@ class ReferenceBatch:
         idle = np.ones(len(self.ticks), dtype=np.bool_)
         idle[places] = False
         self._advance(np.full(len(idle), replicas), idle)
-        return self._tell(rows, places)
+        return tell(rows, self._values[:, places], self._measures.empty)
 
     def step(
         self, replicas: NDArray[np.int64], idle: NDArray[np.bool_], rows: NDArray[np.float64]
@@ -101,7 +101,7 @@ class ReferenceBatch:
         """Let an interval pass in each environment that is not ``idle``."""
         self.ticks += ~idle
         self._advance(replicas, idle)
-        return self._tell(rows, slice(None))
+        return tell(rows, self._values, self._measures.empty)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -125,13 +125,6 @@ class ReferenceBatch:
         tick = int(self.ticks[place])
         seconds = tick * self._interval_s - max(0, tick - 1) * self._interval_s
         return self._measures.by_label(seen, seconds)
-
-    def _tell(self, rows: NDArray[np.float64], places: NDArray[np.int64] | slice) -> Masks:
-        """Fill ``rows`` with the last interval's metrics of some places."""
-        told = self._values[:, places]
-        rows = rows[: told.shape[0], : told.shape[1]]
-        rows[:] = told
-        return fill_empty(rows, self._measures.empty)
 
     def _advance(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
         step_all(

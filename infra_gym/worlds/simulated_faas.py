@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from infra_gym.definitions.models import Definition
 from infra_gym.workloads import Workload, arrival_schedule
-from infra_gym.worlds.columns import Masks, fill_empty
+from infra_gym.worlds.columns import Masks, tell
 from infra_gym.worlds.faas_metrics import FaasMetrics, Scenario
 from infra_gym.worlds.replica_control import replica_control
 
@@ -72,7 +72,7 @@ class FaasBatch:
         idle = np.ones(len(self.ticks), dtype=np.bool_)
         idle[places] = False
         self._advance(np.full(len(idle), replicas), idle)
-        return self._tell(rows, places)
+        return tell(rows, self._values()[:, places], self._metrics.empty)
 
     def step(
         self, replicas: NDArray[np.int64], idle: NDArray[np.bool_], rows: NDArray[np.float64]
@@ -80,7 +80,7 @@ class FaasBatch:
         """Let an interval pass in each environment that is not ``idle``."""
         self.ticks += ~idle
         self._advance(replicas, idle)
-        return self._tell(rows, slice(None))
+        return tell(rows, self._values(), self._metrics.empty)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -96,12 +96,8 @@ class FaasBatch:
         seconds = float(self._functions.counts().seconds[place])
         return self._metrics.by_label(self._functions.replicas(place), seconds)
 
-    def _tell(self, rows: NDArray[np.float64], places: NDArray[np.int64] | slice) -> Masks:
-        """Fill ``rows`` with the last interval's metrics of some places."""
-        told = self._metrics.values(self._functions.counts())[:, places]
-        rows = rows[: told.shape[0], : told.shape[1]]
-        rows[:] = told
-        return fill_empty(rows, self._metrics.empty)
+    def _values(self) -> NDArray[np.float64]:
+        return self._metrics.values(self._functions.counts())
 
     def _advance(self, replicas: NDArray[np.int64], idle: NDArray[np.bool_]) -> None:
         until_s = np.asarray(self.ticks * self._interval_s, dtype=np.float64)
